@@ -1,0 +1,104 @@
+/* config.h - the configuration: a text of `key = value` lines, and the struct that it becomes.
+ *
+ * One table (config_keys[] in config.c) is the only source of keys, aliases, types, bounds, defaults and
+ * help; docs/config.md, `config show` and every error message are made from it. The same code runs on the
+ * device, in the tool that writes a flash image, and in the fuzzer. The text is taken line by line, so it
+ * need never be whole in RAM; PEM certificates stand in it as they are, and are only counted here (the TLS
+ * layer reads them from the store when it needs them).
+ *
+ *     config_begin(&reader, &config, report, context);
+ *     config_push(&reader, text, size);  ... as often as there is text
+ *     errors = config_end(&reader);      0: config is valid as a whole
+ */
+#ifndef TOCSIN_FIRMWARE_CONFIG_H
+#define TOCSIN_FIRMWARE_CONFIG_H
+
+#include "net/error.h"
+#include "net/smtp.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONFIG_HOST_BYTES 64    /* A host name as this device uses it, with NUL. */
+#define CONFIG_SECRET_BYTES 128 /* User and password, with NUL. */
+#define CONFIG_TO_MAX SMTP_RCPT_MAX
+#define CONFIG_TO_BYTES 512     /* All recipients together. */
+#define CONFIG_HOST_MAX 6       /* Static host names. */
+#define CONFIG_LINE_BYTES 768   /* Longest line of the text. */
+#define CONFIG_TEXT_BYTES 32768 /* Longest text, certificates included. */
+
+struct config_endpoint {
+    char host[CONFIG_HOST_BYTES]; /* Name or dotted IPv4; "" when unset. */
+    uint16_t port;
+};
+
+struct config {
+    /* Who. */
+    char hostname[CONFIG_HOST_BYTES];
+    char to[CONFIG_TO_BYTES]; /* to_count addresses, each ended by NUL: use config_to(). */
+    uint8_t to_count;
+    char from[SMTP_ADDRESS_MAX + 1]; /* Complete after config_end(), whatever it was made of. */
+    char from_name[CONFIG_HOST_BYTES];
+    char rewrite_domain[CONFIG_HOST_BYTES];
+    bool from_line_override;
+
+    /* Mail server. */
+    struct config_endpoint mailhub;
+    char tls_name[CONFIG_HOST_BYTES]; /* The name that the certificate must bear; mailhub's by default. */
+    enum smtp_tls tls;                /* Settled after config_end(): from `tls`, UseTLS, or the port. */
+    bool auth_without_tls;
+    char auth_user[CONFIG_SECRET_BYTES];
+    char auth_pass[CONFIG_SECRET_BYTES];
+    uint8_t ca_count; /* PEM certificates in the text. */
+    uint32_t connect_timeout_s, greeting_timeout_s, command_timeout_s, body_timeout_s, accept_timeout_s;
+    uint32_t retry_min_s, retry_max_s; /* Exponential backoff between these, with jitter. */
+
+    /* Network. Addresses are in network byte order; 0 is unset. */
+    bool dhcp;
+    uint32_t address, netmask, gateway;
+    struct config_endpoint dns[2];  /* Dotted IPv4 and port (53). */
+    struct config_endpoint sntp[2]; /* Name or IPv4 and port (123). */
+    struct {
+        char name[CONFIG_HOST_BYTES];
+        uint32_t address;
+    } host[CONFIG_HOST_MAX];
+    uint8_t host_count;
+
+    /* What goes in. */
+    uint16_t syslog_port;      /* 514; 0 turns the listener off. */
+    uint8_t syslog_severity;   /* This and more severe ones become alerts (lower number: worse). */
+    uint32_t syslog_facilities; /* Bit i: facility i is taken. */
+    char syslog_match[CONFIG_HOST_BYTES];  /* Only texts that hold this (ASCII case ignored); "": all. */
+    char syslog_ignore[CONFIG_HOST_BYTES]; /* Never texts that hold this; "": none. */
+    bool alert_boot, alert_link;
+
+    int16_t zone_minutes;
+};
+
+/* One finding. line 0: the text as a whole. key may be "". The strings live during the call. */
+typedef void config_report(void *context, unsigned line, const char *key, const char *message);
+
+#include "firmware/config_state.h" /* struct config_reader; private. */
+
+void config_begin(struct config_reader *reader, struct config *config, config_report *report, void *context);
+void config_push(struct config_reader *reader, const char *text, size_t size);
+
+/* Checks the whole and settles what follows from other keys. Returns the number of errors; config is usable
+ * only if it is 0. */
+MUST_CHECK int config_end(struct config_reader *reader);
+
+/* All defaults, no mailhub: what a device without a configuration runs on. */
+void config_defaults(struct config *config);
+
+/* Fills out with up to max pointers into config; returns how many. */
+size_t config_to(const struct config *config, const char **out, size_t max);
+
+/* `config show`: writes line `index` ("key = value", secrets as "********") to out.
+ * Returns its length, 0: past the last. certificates are not among them. */
+size_t config_show_line(const struct config *config, unsigned index, char *out, size_t size);
+
+/* docs/config.md's table rows, in the same manner, from the same table. */
+size_t config_doc_line(unsigned index, char *out, size_t size);
+
+#endif

@@ -1,0 +1,39 @@
+/* nic.h - one Ethernet interface that moves whole frames (without FCS) and never waits.
+ *
+ * The driver owns its DMA buffers. A frame is copied once in each direction: on this class of machine that
+ * is cheaper than the bookkeeping of lending buffers, and a bug in the stack cannot corrupt the ring.
+ */
+#ifndef TOCSIN_HAL_NIC_H
+#define TOCSIN_HAL_NIC_H
+
+#include "net/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define NIC_FRAME_BYTES 1518 /* Header, 1500 and a VLAN tag. */
+
+struct nic_stats {
+    uint32_t rx_frames, tx_frames, rx_dropped, tx_dropped, rx_overflows;
+};
+
+struct nic_fragment {
+    const uint8_t *bytes;
+    size_t size;
+};
+
+struct nic {
+    void *context;
+    /* Resets the chip and programs mac; a chip with an address of its own writes it back instead.
+     * E_IO: no such chip, or its reset did not end in its bound. */
+    int (*init)(const struct nic *nic, uint8_t mac[6]);
+    bool (*link_up)(const struct nic *nic); /* Reads the PHY. */
+    /* Queues one frame, gathered from fragments. E_SPACE: no descriptor free; E_INVALID: too long. */
+    int (*send)(const struct nic *nic, const struct nic_fragment *fragments, size_t count);
+    /* Copies one received frame to out; returns its size, 0: none now. Longer ones are dropped. */
+    int (*receive)(const struct nic *nic, uint8_t *out, size_t size);
+    void (*stats)(const struct nic *nic, struct nic_stats *stats);
+};
+
+#endif

@@ -1,0 +1,43 @@
+/* alert.h - one alert, as it goes from its source to the composer. Plain bounded text, no pointers, so
+ * that it can be stored as it is. */
+#ifndef TOCSIN_NET_ALERT_H
+#define TOCSIN_NET_ALERT_H
+
+#include <stdint.h>
+
+#define ALERT_TEXT_BYTES 400   /* With NUL; longer text is cut at a UTF-8 boundary and marked. */
+#define ALERT_NAME_BYTES 48
+
+/* RFC 5424 table 2. */
+enum severity {
+    SEVERITY_EMERGENCY,
+    SEVERITY_ALERT,
+    SEVERITY_CRITICAL,
+    SEVERITY_ERROR,
+    SEVERITY_WARNING,
+    SEVERITY_NOTICE,
+    SEVERITY_INFO,
+    SEVERITY_DEBUG,
+    SEVERITY_COUNT
+};
+
+struct alert {
+    uint32_t boot_count;   /* With uptime_ms, names an alert for ever. */
+    uint32_t sequence;     /* Within this boot, from 1. */
+    uint64_t unix_s;       /* When it happened; 0: the clock was not known. */
+    uint64_t uptime_ms;    /* Of the device, when it happened. */
+    uint8_t severity;
+    uint8_t facility;      /* RFC 5424 table 1; 255: the device's own. */
+    char source[16];       /* "syslog", "console", "device". */
+    char sender[16];       /* IPv4 address of the syslog sender, or "". */
+    char host[ALERT_NAME_BYTES]; /* As the sender calls itself, or "". */
+    char app[ALERT_NAME_BYTES];  /* App name and process id: "sshd[412]", or "". */
+    char text[ALERT_TEXT_BYTES]; /* UTF-8, no control characters. */
+};
+
+const char *severity_name(uint8_t severity); /* "critical"; never NULL. */
+/* By name ("crit", "critical", ...) or digit; -1: none such. */
+int severity_parse(const char *name);
+const char *facility_name(uint8_t facility); /* "daemon"; "device" for 255. */
+
+#endif

@@ -1,0 +1,49 @@
+/* rfc5322.h - the composer: one alert as an Internet message (RFC 5322, 2045, 2047, 3834), streamed.
+ *
+ * The text is made on the way out, a piece at a time, and is the same each time for the same input, so that
+ * its size can be had by reading it twice. Nothing that came from outside can end a header line.
+ *
+ *     rfc5322_init(&mail, &fields);
+ *     while ((size = rfc5322_read(&mail, buf, sizeof buf)) > 0) ...
+ */
+#ifndef TOCSIN_NET_RFC5322_H
+#define TOCSIN_NET_RFC5322_H
+
+#include "net/alert.h"
+#include "net/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RFC5322_LINE_BYTES 998 /* RFC 5322 2.1.1, without CRLF. */
+
+/* All borrowed until the last read. */
+struct rfc5322_fields {
+    const struct alert *alert;
+    const char *from;         /* addr-spec */
+    const char *from_name;    /* Display name, UTF-8; "" for none. */
+    const char *const *to;    /* to_count addr-specs */
+    size_t to_count;
+    const char *device;       /* The device's own name: in subject and body. */
+    const char *board;        /* "emcraft-sf2" */
+    const char *version;      /* Firmware version. */
+    const char *message_id;   /* Without angle brackets: "17.3.9f2c@router1". */
+    const char *address;      /* The device's own IPv4 address or "". */
+    uint64_t unix_s;          /* Date: of this message (when it was queued). */
+    int32_t zone_minutes;     /* Offset of the zone of Date and body, -720..840. */
+    uint32_t attempt;         /* 1 on the first try; the body tells a late one. */
+    bool eight_bit;           /* The server takes 8BITMIME; otherwise quoted-printable where needed. */
+};
+
+#include "net/rfc5322_state.h" /* struct rfc5322; private. */
+
+void rfc5322_init(struct rfc5322 *mail, const struct rfc5322_fields *fields);
+
+/* Writes the next bytes, with CRLF line ends; 0 at the end. Not dot-stuffed: that is smtp's. */
+size_t rfc5322_read(struct rfc5322 *mail, uint8_t *out, size_t size);
+
+/* Bytes of the whole message, by generating it. Leaves mail at its beginning. */
+uint32_t rfc5322_size(struct rfc5322 *mail, bool *has_eight_bit);
+
+#endif
