@@ -1,0 +1,13 @@
+# Emcraft SmartFusion2 SOM (M2S010): Cortex-M3, 256 KB eNVM, 64 KB eSRAM.
+set(TOCSIN_TRIPLET arm-none-eabi)
+set(TOCSIN_ARCH cortex-m)
+set(TOCSIN_CPU_FLAGS "-mcpu=cortex-m3 -mthumb")
+
+# The M3's long multiplication takes a time that depends on its operands: see docs/security.md.
+set(TOCSIN_BEARSSL_DEFINITIONS BR_CT_MUL31=1)
+
+set(TOCSIN_DRIVERS sf2_mac.c uart_16550.c sf2_spi.c spi_nor.c systick.c)
+
+# `make size` fails above these, in bytes; RAM includes the whole stack.
+set(TOCSIN_FLASH_LIMIT 131072)
+set(TOCSIN_RAM_LIMIT 61440)

@@ -1,0 +1,15 @@
+# toolchain.cmake - BOARD -> compiler and CPU flags; nothing else.
+#
+# boards/BOARD/board.cmake says TOCSIN_ARCH and TOCSIN_CPU_FLAGS; this file turns them into a compiler.
+
+set(CMAKE_SYSTEM_NAME Generic)
+set(CMAKE_TRY_COMPILE_PLATFORM_VARIABLES BOARD)
+set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+
+include(${CMAKE_CURRENT_LIST_DIR}/boards/${BOARD}/board.cmake)
+
+set(CMAKE_C_COMPILER ${TOCSIN_TRIPLET}-gcc)
+set(CMAKE_ASM_COMPILER ${TOCSIN_TRIPLET}-gcc)
+set(CMAKE_C_FLAGS_INIT "${TOCSIN_CPU_FLAGS} --specs=picolibc.specs")
+set(CMAKE_ASM_FLAGS_INIT "${TOCSIN_CPU_FLAGS}")
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
