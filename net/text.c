@@ -1,0 +1,263 @@
+#include "net/text.h"
+
+#include <string.h>
+
+struct text text_begin(char *bytes, size_t size)
+{
+    struct text text = {.bytes = bytes, .size = size, .length = 0, .cut = false};
+
+    bytes[0] = '\0';
+    return text;
+}
+
+void text_add_bytes(struct text *text, const char *bytes, size_t size)
+{
+    size_t room = text->size - 1 - text->length;
+
+    if (size > room) {
+        size = room;
+        text->cut = true;
+    }
+    if (size > 0) {
+        memcpy(text->bytes + text->length, bytes, size);
+        text->length += size;
+    }
+    text->bytes[text->length] = '\0';
+}
+
+void text_add(struct text *text, const char *string)
+{
+    text_add_bytes(text, string, strlen(string));
+}
+
+void text_add_char(struct text *text, char c)
+{
+    text_add_bytes(text, &c, 1);
+}
+
+void text_add_u64(struct text *text, uint64_t value)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    text_add_bytes(text, digits + at, sizeof digits - at);
+}
+
+void text_add_u32(struct text *text, uint32_t value)
+{
+    text_add_pad(text, value, 1);
+}
+
+void text_add_pad(struct text *text, uint32_t value, unsigned digits)
+{
+    char out[10];
+    size_t at = sizeof out;
+
+    while (at > 0 && (value > 0 || sizeof out - at < digits)) {
+        out[--at] = (char)('0' + value % 10);
+        value /= 10;
+    }
+    text_add_bytes(text, out + at, sizeof out - at);
+}
+
+void text_add_hex(struct text *text, uint32_t value, unsigned digits)
+{
+    for (unsigned i = digits; i > 0; i--) {
+        text_add_char(text, "0123456789abcdef"[(value >> (4 * (i - 1))) & 15]);
+    }
+}
+
+void text_add_ipv4(struct text *text, uint32_t address_be)
+{
+    uint8_t octet[4];
+
+    memcpy(octet, &address_be, sizeof octet);
+    for (unsigned i = 0; i < 4; i++) {
+        if (i > 0) {
+            text_add_char(text, '.');
+        }
+        text_add_u32(text, octet[i]);
+    }
+}
+
+/* Length of the well-formed UTF-8 sequence at bytes (RFC 3629), 0 when there is none. */
+static size_t utf8_length(const uint8_t *bytes, size_t size)
+{
+    uint32_t value;
+    size_t length;
+
+    if (bytes[0] >= 0xC2 && bytes[0] <= 0xDF) {
+        length = 2;
+        value = bytes[0] & 0x1Fu;
+    } else if (bytes[0] >= 0xE0 && bytes[0] <= 0xEF) {
+        length = 3;
+        value = bytes[0] & 0x0Fu;
+    } else if (bytes[0] >= 0xF0 && bytes[0] <= 0xF4) {
+        length = 4;
+        value = bytes[0] & 0x07u;
+    } else {
+        return 0;
+    }
+    if (length > size) {
+        return 0;
+    }
+    for (size_t i = 1; i < length; i++) {
+        if ((bytes[i] & 0xC0) != 0x80) {
+            return 0;
+        }
+        value = value << 6 | (bytes[i] & 0x3Fu);
+    }
+    if ((length == 3 && (value < 0x800 || (value >= 0xD800 && value <= 0xDFFF))) ||
+        (length == 4 && (value < 0x10000 || value > 0x10FFFF)) || (value >= 0x80 && value < 0xA0)) {
+        return 0;
+    }
+    return length;
+}
+
+void text_add_printable(struct text *text, const char *bytes, size_t size)
+{
+    const uint8_t *in = (const uint8_t *)bytes;
+
+    for (size_t i = 0; i < size;) {
+        size_t length = in[i] < 0x80 ? 1 : utf8_length(in + i, size - i);
+
+        if (length == 0) {
+            text_add_char(text, '?');
+            i++;
+        } else if (length == 1) {
+            text_add_char(text, in[i] < 0x20 || in[i] == 0x7F ? ' ' : (char)in[i]);
+            i++;
+        } else if (text->size - 1 - text->length < length) {
+            text->cut = true; /* A sequence is never cut in the middle. */
+            return;
+        } else {
+            text_add_bytes(text, bytes + i, length);
+            i += length;
+        }
+    }
+}
+
+struct text_date text_date(uint64_t unix_s, int32_t zone_minutes)
+{
+    int64_t local = (int64_t)unix_s + (int64_t)zone_minutes * 60;
+    uint64_t seconds = local > 0 ? (uint64_t)local : 0;
+    uint32_t days = (uint32_t)(seconds / 86400);
+    uint32_t rest = (uint32_t)(seconds % 86400);
+    /* Years that begin on 1 March put the leap day last; 719,468 days lie before 1970 in that count. */
+    uint32_t z = days + 719468;
+    uint32_t era = z / 146097;
+    uint32_t day_of_era = z - era * 146097;
+    uint32_t year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    uint32_t day_of_year =
+        day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    uint32_t month_index = (5 * day_of_year + 2) / 153;
+    struct text_date date = {
+        .month = (uint8_t)(month_index < 10 ? month_index + 3 : month_index - 9),
+        .day = (uint8_t)(day_of_year - (153 * month_index + 2) / 5 + 1),
+        .hour = (uint8_t)(rest / 3600),
+        .minute = (uint8_t)(rest / 60 % 60),
+        .second = (uint8_t)(rest % 60),
+        .weekday = (uint8_t)((days + 4) % 7),
+    };
+
+    date.year = year_of_era + era * 400 + (date.month <= 2 ? 1 : 0);
+    return date;
+}
+
+void text_add_time(struct text *text, uint64_t unix_s, int32_t zone_minutes)
+{
+    struct text_date date = text_date(unix_s, zone_minutes);
+
+    text_add_pad(text, date.year, 4);
+    text_add_char(text, '-');
+    text_add_pad(text, date.month, 2);
+    text_add_char(text, '-');
+    text_add_pad(text, date.day, 2);
+    text_add_char(text, ' ');
+    text_add_pad(text, date.hour, 2);
+    text_add_char(text, ':');
+    text_add_pad(text, date.minute, 2);
+    text_add_char(text, ':');
+    text_add_pad(text, date.second, 2);
+}
+
+bool text_copy(char *out, size_t size, const char *string)
+{
+    struct text text = text_begin(out, size);
+
+    text_add(&text, string);
+    return !text.cut;
+}
+
+bool text_parse_u32(const char *string, uint32_t max, uint32_t *value)
+{
+    uint64_t sum = 0;
+
+    if (*string == '\0') {
+        return false;
+    }
+    for (; *string != '\0'; string++) {
+        if (*string < '0' || *string > '9') {
+            return false;
+        }
+        sum = sum * 10 + (uint64_t)(*string - '0');
+        if (sum > max) {
+            return false;
+        }
+    }
+    *value = (uint32_t)sum;
+    return true;
+}
+
+bool text_parse_ipv4(const char *string, uint32_t *address_be)
+{
+    uint8_t octet[4];
+
+    for (unsigned i = 0; i < 4; i++) {
+        uint32_t value = 0;
+        unsigned digits = 0;
+
+        for (; *string >= '0' && *string <= '9' && digits < 4; string++, digits++) {
+            value = value * 10 + (uint32_t)(*string - '0');
+        }
+        if (digits == 0 || digits > 3 || value > 255) {
+            return false;
+        }
+        octet[i] = (uint8_t)value;
+        if (i < 3 && *string++ != '.') {
+            return false;
+        }
+    }
+    if (*string != '\0') {
+        return false;
+    }
+    memcpy(address_be, octet, sizeof octet);
+    return true;
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+bool text_equal_nocase(const char *a, const char *b)
+{
+    for (; *a != '\0' && lower(*a) == lower(*b); a++, b++) {
+    }
+    return lower(*a) == lower(*b);
+}
+
+bool text_starts_nocase(const char *string, const char *prefix)
+{
+    for (; *prefix != '\0'; string++, prefix++) {
+        if (lower(*string) != lower(*prefix)) {
+            return false;
+        }
+    }
+    return true;
+}
