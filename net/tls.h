@@ -40,10 +40,12 @@ struct tls_anchors {
     size_t bytes_used;
 };
 
-/* One server's session, kept for resumption (RFC 5246 F.1.4). Zeroed: none. */
+/* One server's session, kept for resumption (RFC 5246 F.1.4). Zeroed: none. It holds a secret. */
 struct tls_resume {
     br_ssl_session_parameters session;
-    char server_name[TLS_NAME_BYTES];
+    uint8_t binding[32];       /* Hash of the server's name and of the anchors that it was verified by. */
+    uint64_t not_before_unix_s; /* When it was made: a clock that stepped back ends it, ... */
+    uint64_t not_after_unix_s;  /* ... and so do a day or the chain's earliest expiry. */
     bool valid;
 };
 
@@ -121,6 +123,9 @@ void tls_wipe(struct tls *tls);  /* Clears keys; the object may be reused. */
 
 const struct tls_failure *tls_failure(const struct tls *tls); /* NULL: none. */
 const struct tls_info *tls_info(const struct tls *tls);
+
+/* Forgets the session and clears its secret. */
+void tls_resume_clear(struct tls_resume *resume);
 
 /* One sentence: what a person can do about it. Never NULL. */
 const char *tls_advice(const struct tls_failure *failure);
