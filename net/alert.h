@@ -7,6 +7,8 @@
 
 #define ALERT_TEXT_BYTES 400   /* With NUL; longer text is cut at a UTF-8 boundary and marked. */
 #define ALERT_NAME_BYTES 48
+#define FACILITY_COUNT 24     /* RFC 5424 table 1. */
+#define FACILITY_DEVICE 255   /* Not in that table: the device's own. */
 
 /* RFC 5424 table 2. */
 enum severity {
@@ -27,7 +29,7 @@ struct alert {
     uint64_t unix_s;       /* When it happened; 0: the clock was not known. */
     uint64_t uptime_ms;    /* Of the device, when it happened. */
     uint8_t severity;
-    uint8_t facility;      /* RFC 5424 table 1; 255: the device's own. */
+    uint8_t facility;      /* RFC 5424 table 1, or FACILITY_DEVICE. */
     char source[16];       /* "syslog", "console", "device". */
     char sender[16];       /* IPv4 address of the syslog sender, or "". */
     char host[ALERT_NAME_BYTES]; /* As the sender calls itself, or "". */
@@ -38,6 +40,6 @@ struct alert {
 const char *severity_name(uint8_t severity); /* "critical"; never NULL. */
 /* By name ("crit", "critical", ...) or digit; -1: none such. */
 int severity_parse(const char *name);
-const char *facility_name(uint8_t facility); /* "daemon"; "device" for 255. */
+const char *facility_name(uint8_t facility); /* "daemon"; "device"; never NULL. */
 
 #endif
