@@ -31,8 +31,10 @@ struct nic {
     bool (*link_up)(const struct nic *nic); /* Reads the PHY. */
     /* Queues one frame, gathered from fragments. E_SPACE: no descriptor free; E_INVALID: too long. */
     int (*send)(const struct nic *nic, const struct nic_fragment *fragments, size_t count);
-    /* Copies one received frame to out; returns its size, 0: none now. Longer ones are dropped. */
-    int (*receive)(const struct nic *nic, uint8_t *out, size_t size);
+    /* The oldest received frame, in the driver's buffer until rx_ack(); size 0: none now. Damaged and
+     * overlong frames never show. */
+    const uint8_t *(*rx_buf)(const struct nic *nic, size_t *size);
+    void (*rx_ack)(const struct nic *nic); /* Gives the buffer back to the ring. */
     void (*stats)(const struct nic *nic, struct nic_stats *stats);
 };
 

@@ -1,0 +1,23 @@
+/* cc.h - the compiler and the platform, for lwIP. */
+#ifndef TOCSIN_NET_LWIP_ARCH_CC_H
+#define TOCSIN_NET_LWIP_ARCH_CC_H
+
+#include <stdint.h>
+
+/* One cooperative loop: nothing to protect against, interrupts never call lwIP. */
+#define SYS_ARCH_DECL_PROTECT(level)
+#define SYS_ARCH_PROTECT(level)
+#define SYS_ARCH_UNPROTECT(level)
+
+uint32_t stack_random(void);
+uint16_t stack_dns_port(void);
+uint16_t stack_sntp_port(void);
+void stack_assert(const char *what, int line) __attribute__((noreturn));
+void stack_sntp_time(uint32_t unix_s, uint32_t fraction);
+
+#define LWIP_PLATFORM_ASSERT(what) stack_assert(what, __LINE__)
+#define LWIP_PLATFORM_DIAG(what)
+#define LWIP_NO_INTTYPES_H 0
+#define LWIP_NO_CTYPE_H 0
+
+#endif
