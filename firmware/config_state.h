@@ -1,0 +1,30 @@
+/* config_state.h - struct config_reader: private to config*.c, here so that callers can place one. */
+#ifndef TOCSIN_FIRMWARE_CONFIG_STATE_H
+#define TOCSIN_FIRMWARE_CONFIG_STATE_H
+
+#define CONFIG_KEY_MAX 64 /* Keys in the table; a static assertion holds it. */
+
+enum config_pem {
+    CONFIG_PEM_NONE,
+    CONFIG_PEM_INSIDE, /* Between BEGIN and END. */
+    CONFIG_PEM_BAD     /* Inside, and already reported. */
+};
+
+struct config_reader {
+    struct config *config;
+    config_report *report;
+    void *context;
+    uint32_t text_bytes;            /* Taken so far. */
+    uint16_t line;                  /* Being filled, from 1. */
+    uint16_t pem_line;              /* Where the block began. */
+    uint16_t length;                /* Of line_text. */
+    uint16_t key_line[CONFIG_KEY_MAX]; /* Where a key was written first; 0: not. */
+    int errors;
+    bool overlong;                  /* The line does not fit and its rest is skipped. */
+    bool stopped;                   /* No configuration at all; one error says so. */
+    uint8_t pem;                    /* enum config_pem. */
+    uint8_t tls;                    /* As written: see config_settle.c. */
+    char line_text[CONFIG_LINE_BYTES + 1];
+};
+
+#endif
