@@ -76,10 +76,28 @@ struct smtp_envelope {
     bool eight_bit;      /* The body holds bytes above 127 (RFC 6152). */
 };
 
+/* What kind of thing went wrong: what smtp_advice() goes by. */
+enum smtp_cause {
+    SMTP_CAUSE_REPLY,       /* The server said no: code, enhanced and text are its own. */
+    SMTP_CAUSE_TIMEOUT,     /* The server said nothing in time. */
+    SMTP_CAUSE_EOF,         /* The stream ended. */
+    SMTP_CAUSE_PROTOCOL,    /* What came is not SMTP, or came out of turn. */
+    SMTP_CAUSE_NO_STARTTLS, /* TLS is wanted and not offered. */
+    SMTP_CAUSE_INJECTED,    /* Clear bytes behind the reply to STARTTLS. */
+    SMTP_CAUSE_CLEAR_AUTH,  /* AUTH would go in clear and nobody allowed that. */
+    SMTP_CAUSE_NO_AUTH,     /* A user is set and the server offers no AUTH. */
+    SMTP_CAUSE_MECHANISM,   /* It offers only mechanisms that are not here. */
+    SMTP_CAUSE_TOO_LARGE,   /* Larger than the server's SIZE. */
+    SMTP_CAUSE_EIGHT_BIT,   /* Bytes above 127, and no 8BITMIME. */
+    SMTP_CAUSE_ADDRESS,     /* A name or an address that no command can carry. */
+    SMTP_CAUSE_ABORTED      /* Our own side gave the session up. */
+};
+
 /* What went wrong, kept for the person. */
 struct smtp_failure {
     int error; /* enum error: its class. */
     enum smtp_stage stage;
+    enum smtp_cause cause;
     int code;                    /* Reply code, or 0 when the server said nothing. */
     char enhanced[12];           /* "5.7.8" or "" (RFC 2034, 3463). */
     char text[SMTP_TEXT_BYTES];  /* The server's words, printable, multi-line joined with " / "; or ours. */
@@ -87,9 +105,11 @@ struct smtp_failure {
 
 /* The result of the last message. */
 struct smtp_result {
-    int error;              /* 0: accepted for at least one recipient. Otherwise as in failure. */
-    uint32_t accepted_mask; /* Bit i: rcpt[i] was accepted. */
-    uint32_t refused_mask;
+    int error;               /* 0: accepted for at least one recipient. Otherwise as in failure. */
+    uint32_t accepted_mask;  /* Bit i: rcpt[i] has the mail; all zero while error is not 0. */
+    uint32_t refused_mask;   /* Bit i: RCPT for rcpt[i] was refused. */
+    uint32_t transient_mask; /* Those of refused_mask that are worth another try. */
+    bool unanswered;         /* The final dot was sent and no reply came: the server may have it all. */
     struct smtp_failure failure; /* The failure, or the first refused recipient's reply. */
     char text[SMTP_TEXT_BYTES];  /* The reply to the final dot: it often holds the queue id. */
 };
