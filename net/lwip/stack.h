@@ -67,7 +67,7 @@ struct link_lwip {
     struct pbuf *rx;      /* Received and not yet acknowledged by the reader. */
     uint16_t rx_offset;   /* Into its first part. */
     uint16_t port;
-    uint8_t serial;       /* Tells a late DNS answer from the one that is waited for. */
+    const char *host;     /* Borrowed while LINK_RESOLVING. */
     const char *error_text;
     ip_addr_t address;
     char peer[24];
