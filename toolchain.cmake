@@ -6,6 +6,10 @@ set(CMAKE_SYSTEM_NAME Generic)
 set(CMAKE_TRY_COMPILE_PLATFORM_VARIABLES BOARD)
 set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
 
+if(NOT EXISTS ${CMAKE_CURRENT_LIST_DIR}/boards/${BOARD}/board.cmake)
+  execute_process(COMMAND python3 ${CMAKE_CURRENT_LIST_DIR}/tools/boards.py "${BOARD}")
+  message(FATAL_ERROR "Unknown BOARD")
+endif()
 include(${CMAKE_CURRENT_LIST_DIR}/boards/${BOARD}/board.cmake)
 
 set(CMAKE_C_COMPILER ${TOCSIN_TRIPLET}-gcc)

@@ -1,0 +1,122 @@
+# Makefile - the front door. It calls CMake and the scripts in tools/ and tests/; all products are in build/.
+#
+# `make help` lists targets and variables.
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+BOARD ?= emcraft-sf2
+CONFIG ?=
+IMAGE ?= build/$(BOARD)/flash.img
+INTERACTIVE ?=
+LWIP_DIR ?=
+BEARSSL_DIR ?=
+DEPS ?= yes
+FUZZ_SECONDS ?= 60
+FUZZ ?=
+ONLY ?=
+UPDATE ?=
+JOBS ?= $(shell nproc)
+
+BOARDS := $(sort $(patsubst boards/%/board.cmake,%,$(wildcard boards/*/board.cmake)))
+PYTHON := python3
+
+# Sources of the two libraries: fetched ones unless a checkout is named.
+LWIP := $(abspath $(or $(LWIP_DIR),build/deps/lwip))
+BEARSSL := $(abspath $(or $(BEARSSL_DIR),build/deps/bearssl))
+SOURCES := -DLWIP_DIR=$(LWIP) -DBEARSSL_DIR=$(BEARSSL)
+DEPS_SOURCES := $(if $(LWIP_DIR),--lwip-dir '$(LWIP)') $(if $(BEARSSL_DIR),--bearssl-dir '$(BEARSSL)')
+
+# cmake_build FOLDER,TARGETS,OPTIONS: configure and build into build/FOLDER, quietly unless it fails.
+cmake_build = tools/cmake-build.sh $(1) '$(2)' $(JOBS) $(3) $(SOURCES)
+
+export BOARDS BOARD JOBS
+
+.PHONY: help deps packages sources peers board run check firmware firmwares config tools host fuzz fuzzers \
+    bench size lint format clean distclean
+
+help: ## this list
+	@echo "Tocsin: mail alerts from bare metal. Targets:"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/    make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+	    awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+	@echo "Variables:"
+	@echo "    BOARD=$(BOARD)    one of: $(BOARDS)"
+	@echo "    CONFIG=file          configuration to use (make config, make run)"
+	@echo "    IMAGE=file           where make config writes; build/BOARD/flash.img"
+	@echo "    INTERACTIVE=1        make run leaves the board's console to you"
+	@echo "    LWIP_DIR=, BEARSSL_DIR=   own checkouts instead of the fetched sources"
+	@echo "    DEPS=no              do not look for missing packages, sources and servers"
+	@echo "    ONLY='stage ...'     make check: these stages only (ONLY=list names them)"
+	@echo "    FUZZ=name FUZZ_SECONDS=$(FUZZ_SECONDS)   make fuzz: one target, time for each"
+	@echo "    UPDATE=1             make size, make bench: write their tables into README.md"
+	@echo "    JOBS=$(JOBS)               parallel compilers"
+
+# ---- set-up: quick and without network when there is nothing to do ----
+
+deps: ## install missing packages, fetch lwIP, BearSSL and the test servers
+ifneq ($(DEPS),no)
+	@$(PYTHON) tools/deps.py all $(DEPS_SOURCES)
+endif
+
+# What a build alone needs: no test servers.
+sources:
+ifneq ($(DEPS),no)
+	@$(PYTHON) tools/deps.py packages
+	@$(PYTHON) tools/deps.py sources $(DEPS_SOURCES)
+endif
+
+board:
+	@$(if $(filter $(BOARD),$(BOARDS)),true,$(PYTHON) tools/boards.py '$(BOARD)')
+
+# ---- products ----
+
+firmware: board sources ## build/BOARD/firmware.elf; fails above the board's size limits
+	@$(call cmake_build,$(BOARD),firmware.elf,-DBOARD=$(BOARD) -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/toolchain.cmake)
+
+firmwares: sources
+	@for board in $(BOARDS); do $(MAKE) --no-print-directory DEPS=no firmware BOARD=$$board || exit 1; done
+
+tools: sources
+	@$(call cmake_build,tools,all,-DTOCSIN_TESTS=OFF)
+
+config: board tools ## check CONFIG and write the flash image that BOARD boots from
+	@test -n '$(CONFIG)' || { echo "make config: which one? CONFIG=file [BOARD=$(BOARD)]" >&2; exit 2; }
+	@mkdir -p $(dir $(IMAGE))
+	@build/tools/mkflash-$(BOARD) '$(CONFIG)' '$(IMAGE)'
+
+run: board deps firmware tools ## the whole way of an alert: board in QEMU, mail servers, a mail
+	@$(PYTHON) tests/qemu/run.py --board $(BOARD) $(if $(CONFIG),--config '$(CONFIG)') \
+	    $(if $(filter-out 0 no,$(INTERACTIVE)),--interactive)
+
+# ---- proof ----
+
+check: deps ## every check and test; the last line counts them
+	@$(PYTHON) tests/check.py $(ONLY)
+
+host: sources
+	@$(call cmake_build,host,all,-DTOCSIN_SANITIZE=address$(comma)undefined)
+
+fuzzers: sources
+	@CC=clang $(call cmake_build,fuzz,all,-DTOCSIN_SANITIZE=fuzzer-no-link$(comma)address$(comma)undefined)
+
+fuzz: fuzzers ## fuzz each parser for FUZZ_SECONDS; new inputs stay in build/fuzz/corpus
+	@$(PYTHON) tools/fuzz.py --seconds $(FUZZ_SECONDS) $(FUZZ)
+
+lint: deps ## include directions, formatting, static analysis
+	@$(PYTHON) tests/check.py includes format static
+
+format: deps ## reformat all C sources in place
+	@tools/lint.sh format --fix
+
+size: firmwares ## flash and RAM by part, for each board
+	@$(PYTHON) tools/size.py $(if $(UPDATE),--update) $(BOARDS)
+
+bench: board deps firmware tools ## guest instructions of a whole send and of its parts
+	@$(PYTHON) tools/bench.py --board $(BOARD) $(if $(UPDATE),--update)
+
+clean: ## remove all products but the fetched sources and servers
+	@find build -mindepth 1 -maxdepth 1 ! -name deps ! -name peers -exec rm -rf {} + 2>/dev/null || true
+
+distclean: ## remove build/
+	@rm -rf build
+
+comma := ,
