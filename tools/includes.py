@@ -9,7 +9,7 @@ The page's block that opens with ```arrows is the rule. A line is
 
 with shell patterns for paths, in which * stops at a slash. On the right also stand names for what is not
 ours: bearssl, lwip, cmocka; freestanding (the C headers that ask nothing of a system) and hosted (all
-other system headers). "./*" is the including file's own folder. All lines that match a file add up, and
+other system headers), or one header as <name.h>. "./*" is the including file's own folder. All lines that match a file add up, and
 a file that no line matches is an error as well.
 """
 
@@ -69,9 +69,9 @@ def kind_of(root, file, bracket, name):
     return "freestanding" if name in FREESTANDING else "hosted"
 
 
-def allowed(kind, file, rights):
+def allowed(kind, name, file, rights):
     for right in rights:
-        if right == kind:
+        if right in (kind, f"<{name}>"):
             return True
         if right.startswith("./"):
             right = f"{file.parent.as_posix()}/{right[2:]}"
@@ -101,7 +101,7 @@ def check(root):
             kind = kind_of(root, path, match[1], match[2])
             if kind is None:
                 offences.append(f"{file}:{line}: \"{match[2]}\" is nowhere")
-            elif not allowed(kind, file, rights):
+            elif not allowed(kind, match[2], file, rights):
                 offences.append(f"{file}:{line}: may not include {match[2]} ({kind})")
     return offences, count
 
