@@ -1,0 +1,153 @@
+/* fault.c - a CPU exception: registers and the reason go to the console and into the crash record; reset. */
+#include "cortex_m.h"
+
+#include "hal/crash.h"
+#include "hal/mmio.h"
+
+extern uint32_t __stack_bottom[], __stack_top[];
+
+/* As fault_entry stores them; .noinit, since .bss may be what is broken. */
+struct fault_frame {
+    uint32_t live[13]; /* r0 to r12 on entry to the handler. */
+    uint32_t sp;       /* Main stack pointer there. */
+    uint32_t stacked[8]; /* r0-r3, r12, lr, pc, xpsr; zeros when sp points outside of the stack. */
+};
+
+static struct fault_frame fault_frame __attribute__((section(".noinit"), used));
+
+__attribute__((used, noreturn)) static void fault_report(void);
+
+/* No stack may be used before the pointer is known to be good, and what it held is saved first. The stack
+ * is begun anew, for nothing returns from here. */
+__attribute__((naked)) void fault_entry(void)
+{
+    __asm volatile("cpsid i\n\t"
+                   "ldr lr, =fault_frame\n\t"
+                   "stmia lr!, {r0-r12}\n\t"
+                   "mrs r0, msp\n\t"
+                   "stmia lr!, {r0}\n\t"
+                   "movs r2, #0\n\t"
+                   "movs r3, #0\n\t"
+                   "movs r4, #0\n\t"
+                   "movs r5, #0\n\t"
+                   "movs r6, #0\n\t"
+                   "movs r7, #0\n\t"
+                   "mov r8, r2\n\t"
+                   "mov r9, r2\n\t"
+                   "ldr r1, =__stack_bottom\n\t"
+                   "cmp r0, r1\n\t"
+                   "blo 1f\n\t"
+                   "ldr r1, =__stack_top - 32\n\t"
+                   "cmp r0, r1\n\t"
+                   "bhi 1f\n\t"
+                   "tst r0, #3\n\t"
+                   "bne 1f\n\t"
+                   "ldmia r0, {r2-r9}\n\t"
+                   "1: stmia lr!, {r2-r9}\n\t"
+                   "ldr r0, =__stack_top\n\t"
+                   "msr msp, r0\n\t"
+                   "isb\n\t"
+                   "b fault_report\n\t"
+                   ".ltorg\n\t");
+}
+
+struct words {
+    uint32_t bit;
+    const char *text;
+};
+
+/* CFSR: MMFSR in bits 0-7, BFSR in 8-15, UFSR in 16-31 (ARM DDI 0403E, B3.2.15). */
+static const struct words cfsr_words[] = {
+    {1u << 0, "instruction fetch not allowed there"},
+    {1u << 1, "data access not allowed there"},
+    {1u << 3, "forbidden access on exception return"},
+    {1u << 4, "forbidden access on exception entry"},
+    {1u << 8, "instruction fetch met a bus error"},
+    {1u << 9, "data access met a bus error"},
+    {1u << 10, "an earlier write met a bus error"},
+    {1u << 11, "bus error on exception return"},
+    {1u << 12, "bus error on exception entry"},
+    {1u << 16, "undefined instruction"},
+    {1u << 17, "jump to an address without the Thumb bit"},
+    {1u << 18, "invalid exception return"},
+    {1u << 19, "no such coprocessor"},
+    {1u << 24, "unaligned access"},
+    {1u << 25, "division by zero"},
+};
+
+static const char *exception_name(uint32_t exception)
+{
+    static const char *const names[] = {[EXCEPTION_NMI] = "NMI",
+                                        [EXCEPTION_HARD_FAULT] = "HardFault",
+                                        [EXCEPTION_MEM_MANAGE] = "MemManage",
+                                        [EXCEPTION_BUS_FAULT] = "BusFault",
+                                        [EXCEPTION_USAGE_FAULT] = "UsageFault"};
+
+    return exception >= EXCEPTION_NMI && exception <= EXCEPTION_USAGE_FAULT ? names[exception]
+                                                                          : "unexpected exception";
+}
+
+static void fault_reason(uint32_t cfsr, uint32_t hfsr, bool stack_bad)
+{
+    if (stack_bad) {
+        crash_note(": stack overflow or bad stack pointer");
+    }
+    if (hfsr & (1u << 1)) {
+        crash_note(": vector table unreadable");
+    }
+    for (size_t i = 0; i < sizeof cfsr_words / sizeof cfsr_words[0]; i++) {
+        if (cfsr & cfsr_words[i].bit) {
+            crash_note(": ");
+            crash_note(cfsr_words[i].text);
+        }
+    }
+}
+
+static void fault_registers(const struct fault_frame *frame, bool stack_bad)
+{
+    static const char *const names[13] = {"r0", "r1", "r2", "r3",  "r4",  "r5", "r6",
+                                          "r7", "r8", "r9", "r10", "r11", "r12"};
+    /* Bit 9 of xPSR: the CPU moved sp down by one word to align it. */
+    uint32_t sp = frame->sp + 32 + (((frame->stacked[7] >> 9) & 1u) ? 4 : 0);
+
+    for (unsigned i = 0; i < 13; i++) {
+        uint32_t value = frame->live[i];
+        if (!stack_bad && (i < 4 || i == 12)) {
+            value = frame->stacked[i < 4 ? i : 4];
+        }
+        crash_print_register(names[i], value);
+        crash_print(i % 5 == 4 ? "\r\n" : "");
+    }
+    crash_print_register("sp", stack_bad ? frame->sp : sp);
+    crash_print_register("xpsr", frame->stacked[7]);
+    crash_print("\r\n");
+}
+
+static void fault_report(void)
+{
+    const struct fault_frame *frame = &fault_frame;
+
+    if (crash_begin()) {
+        uint32_t cfsr = mmio_read(SCB_CFSR);
+        uint32_t hfsr = mmio_read(SCB_HFSR);
+        bool stack_bad = frame->stacked[6] == 0 && frame->stacked[7] == 0;
+
+        crash_print("\r\n*** ");
+        crash_note(exception_name(mmio_read(SCB_ICSR) & SCB_ICSR_VECTACTIVE));
+        fault_reason(cfsr, hfsr, stack_bad);
+        crash_print("\r\n");
+        fault_registers(frame, stack_bad);
+        crash_note_register("pc", frame->stacked[6]);
+        crash_note_register("lr", frame->stacked[5]);
+        crash_note_register("cfsr", cfsr);
+        crash_note_register("hfsr", hfsr);
+        if (cfsr & (1u << 7)) {
+            crash_note_register("mmfar", mmio_read(SCB_MMFAR));
+        }
+        if (cfsr & (1u << 15)) {
+            crash_note_register("bfar", mmio_read(SCB_BFAR));
+        }
+        crash_print("\r\n*** resetting\r\n");
+    }
+    board.reset(RESET_FAULT);
+}

@@ -1,0 +1,23 @@
+#include "hal/clock.h"
+
+/* More polls than any CPU makes within one tick of the slowest clock here (1 MHz). */
+#define STALLS_MAX 1000000u
+
+struct clock_timeout clock_timeout(uint32_t ms)
+{
+    return (struct clock_timeout){
+        .last = clock_raw(), .left_ticks = ms * clock_ticks_per_ms(), .stalls = 0};
+}
+
+bool clock_timeout_over(struct clock_timeout *timeout)
+{
+    uint32_t elapsed = clock_elapsed(&timeout->last);
+
+    timeout->stalls = elapsed == 0 ? timeout->stalls + 1 : 0;
+    if (elapsed >= timeout->left_ticks || timeout->stalls > STALLS_MAX) {
+        timeout->left_ticks = 0;
+        return true;
+    }
+    timeout->left_ticks -= elapsed;
+    return false;
+}
