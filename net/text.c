@@ -84,60 +84,69 @@ void text_add_ipv4(struct text *text, uint32_t address_be)
     }
 }
 
-/* Length of the well-formed UTF-8 sequence at bytes (RFC 3629), 0 when there is none. */
-static size_t utf8_length(const uint8_t *bytes, size_t size)
+/* The code point at bytes and the length of its sequence (RFC 3629 section 4); 0 when there is none. */
+static size_t utf8_decode(const uint8_t *bytes, size_t size, uint32_t *value)
 {
-    uint32_t value;
-    size_t length;
+    static const uint32_t lowest[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t length = 1;
 
-    if (bytes[0] >= 0xC2 && bytes[0] <= 0xDF) {
-        length = 2;
-        value = bytes[0] & 0x1Fu;
-    } else if (bytes[0] >= 0xE0 && bytes[0] <= 0xEF) {
-        length = 3;
-        value = bytes[0] & 0x0Fu;
-    } else if (bytes[0] >= 0xF0 && bytes[0] <= 0xF4) {
-        length = 4;
-        value = bytes[0] & 0x07u;
-    } else {
+    if (bytes[0] < 0x80) {
+        *value = bytes[0];
+        return 1;
+    }
+    if (bytes[0] >= 0xC2 && bytes[0] <= 0xF4) {
+        length = bytes[0] < 0xE0 ? 2 : bytes[0] < 0xF0 ? 3 : 4;
+    }
+    if (length == 1 || length > size) {
         return 0;
     }
-    if (length > size) {
-        return 0;
-    }
+    *value = bytes[0] & (0x7Fu >> length);
     for (size_t i = 1; i < length; i++) {
         if ((bytes[i] & 0xC0) != 0x80) {
             return 0;
         }
-        value = value << 6 | (bytes[i] & 0x3Fu);
+        *value = *value << 6 | (bytes[i] & 0x3Fu);
     }
-    if ((length == 3 && (value < 0x800 || (value >= 0xD800 && value <= 0xDFFF))) ||
-        (length == 4 && (value < 0x10000 || value > 0x10FFFF)) || (value >= 0x80 && value < 0xA0)) {
+    if (*value < lowest[length] || *value > 0x10FFFF || (*value >= 0xD800 && *value <= 0xDFFF)) {
         return 0;
     }
     return length;
 }
 
+/* C0, DEL, C1, line and paragraph separator, and the overrides of writing direction. */
+static bool steers(uint32_t value)
+{
+    return value < 0x20 || (value >= 0x7F && value < 0xA0) || (value >= 0x2028 && value <= 0x202E) ||
+           (value >= 0x2066 && value <= 0x2069);
+}
+
+size_t text_char(const char *bytes, size_t size, const char **shown, size_t *shown_size)
+{
+    uint32_t value = 0;
+    size_t length = utf8_decode((const uint8_t *)bytes, size, &value);
+
+    if (length == 0) {
+        *shown = "\xEF\xBF\xBD";
+        *shown_size = 3;
+        return 1;
+    }
+    *shown = steers(value) ? " " : bytes;
+    *shown_size = steers(value) ? 1 : length;
+    return length;
+}
+
 void text_add_printable(struct text *text, const char *bytes, size_t size)
 {
-    const uint8_t *in = (const uint8_t *)bytes;
-
     for (size_t i = 0; i < size;) {
-        size_t length = in[i] < 0x80 ? 1 : utf8_length(in + i, size - i);
+        const char *shown;
+        size_t shown_size;
 
-        if (length == 0) {
-            text_add_char(text, '?');
-            i++;
-        } else if (length == 1) {
-            text_add_char(text, in[i] < 0x20 || in[i] == 0x7F ? ' ' : (char)in[i]);
-            i++;
-        } else if (text->size - 1 - text->length < length) {
-            text->cut = true; /* A sequence is never cut in the middle. */
+        i += text_char(bytes + i, size - i, &shown, &shown_size);
+        if (shown_size > text->size - 1 - text->length) {
+            text->cut = true;
             return;
-        } else {
-            text_add_bytes(text, bytes + i, length);
-            i += length;
         }
+        text_add_bytes(text, shown, shown_size);
     }
 }
 
