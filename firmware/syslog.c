@@ -168,8 +168,8 @@ static bool skip_structured_data(struct input *in)
     return !inside;
 }
 
-/* "1 TIMESTAMP HOSTNAME APP-NAME PROCID MSGID STRUCTURED-DATA MSG" (6). The sender's time and MSGID have no
- * place in an alert. false: not such a header, nothing was changed. */
+/* "1 TIMESTAMP HOSTNAME APP-NAME PROCID MSGID STRUCTURED-DATA MSG" (6). The sender's time and MSGID
+ * have no place in an alert. false: not such a header, nothing was changed. */
 static bool take_5424(struct input *in, struct alert *alert, int *result)
 {
     struct input rest = *in;
@@ -185,7 +185,8 @@ static bool take_5424(struct input *in, struct alert *alert, int *result)
         skip_word(&rest);
     }
     if (words[0].size != 1 || *words[0].at != '1' ||
-        !(is_nil(words[1]) || (is_digit(*words[1].at) && memchr(words[1].at, 'T', words[1].size)))) {
+        !(is_nil(words[1]) ||
+          (is_digit(*words[1].at) && memchr(words[1].at, 'T', words[1].size)))) {
         return false;
     }
     set_name(alert->host, words[2]);
@@ -224,9 +225,10 @@ static bool skip_time_colon(struct input *in)
     return false;
 }
 
-/* Goes behind a time stamp of one of the known kinds: "Oct 11 22:14:15", "Mar  1 2026 00:12:01.123 UTC:",
- * "2026 Jul 28 14:42:46 UTC:", "2026-11-21T22:05:54.123456+03:00", the first ones also with "*" or "."
- * before them (Cisco: clock not set, or not synchronised). *host_follows: not after Cisco's colon. */
+/* Goes behind a time stamp of one of the known kinds: "Oct 11 22:14:15", "Mar  1 2026 00:12:01.123
+ * UTC:", "2026 Jul 28 14:42:46 UTC:", "2026-11-21T22:05:54.123456+03:00", the first ones also with
+ * "*" or "." before them (Cisco: clock not set, or not synchronised). *host_follows: not after
+ * Cisco's colon. */
 static bool skip_time(struct input *in, bool *host_follows)
 {
     struct input rest = *in;
@@ -261,8 +263,8 @@ static bool skip_time(struct input *in, bool *host_follows)
     return true;
 }
 
-/* "name:", "name[412]:" or "name[412]" (5.3): the length of what names the sender, without the colon. 0: the
- * word is none of these. */
+/* "name:", "name[412]:" or "name[412]" (5.3): the length of what names the sender, without the
+ * colon. 0: the word is none of these. */
 static size_t tag_size(struct word word)
 {
     size_t size = 0;

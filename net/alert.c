@@ -18,9 +18,9 @@ static const struct {
 };
 
 static const char *const facility_names[FACILITY_COUNT] = {
-    "kern",     "user", "mail", "daemon", "auth",   "syslog", "lpr",    "news",
-    "uucp",     "cron", "authpriv", "ftp", "ntp",   "audit",  "console", "clock",
-    "local0",   "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+    "kern",   "user",   "mail",     "daemon", "auth",   "syslog", "lpr",     "news",
+    "uucp",   "cron",   "authpriv", "ftp",    "ntp",    "audit",  "console", "clock",
+    "local0", "local1", "local2",   "local3", "local4", "local5", "local6",  "local7",
 };
 
 const char *severity_name(uint8_t severity)

@@ -1,14 +1,14 @@
-/* alert.h - one alert, as it goes from its source to the composer. Plain bounded text, no pointers, so
- * that it can be stored as it is. */
+/* alert.h - one alert, as it goes from its source to the composer. Plain bounded text, no pointers,
+ * so that it can be stored as it is. */
 #ifndef TOCSIN_NET_ALERT_H
 #define TOCSIN_NET_ALERT_H
 
 #include <stdint.h>
 
-#define ALERT_TEXT_BYTES 400   /* With NUL; longer text is cut at a UTF-8 boundary and marked. */
+#define ALERT_TEXT_BYTES 400 /* With NUL; longer text is cut at a UTF-8 boundary and marked. */
 #define ALERT_NAME_BYTES 48
-#define FACILITY_COUNT 24     /* RFC 5424 table 1. */
-#define FACILITY_DEVICE 255   /* Not in that table: the device's own. */
+#define FACILITY_COUNT 24   /* RFC 5424 table 1. */
+#define FACILITY_DEVICE 255 /* Not in that table: the device's own. */
 
 /* RFC 5424 table 2. */
 enum severity {
@@ -24,14 +24,14 @@ enum severity {
 };
 
 struct alert {
-    uint32_t boot_count;   /* With uptime_ms, names an alert for ever. */
-    uint32_t sequence;     /* Within this boot, from 1. */
-    uint64_t unix_s;       /* When it happened; 0: the clock was not known. */
-    uint64_t uptime_ms;    /* Of the device, when it happened. */
+    uint32_t boot_count; /* With uptime_ms, names an alert for ever. */
+    uint32_t sequence;   /* Within this boot, from 1. */
+    uint64_t unix_s;     /* When it happened; 0: the clock was not known. */
+    uint64_t uptime_ms;  /* Of the device, when it happened. */
     uint8_t severity;
-    uint8_t facility;      /* RFC 5424 table 1, or FACILITY_DEVICE. */
-    char source[16];       /* "syslog", "console", "device". */
-    char sender[16];       /* IPv4 address of the syslog sender, or "". */
+    uint8_t facility;            /* RFC 5424 table 1, or FACILITY_DEVICE. */
+    char source[16];             /* "syslog", "console", "device". */
+    char sender[16];             /* IPv4 address of the syslog sender, or "". */
     char host[ALERT_NAME_BYTES]; /* As the sender calls itself, or "". */
     char app[ALERT_NAME_BYTES];  /* App name and process id: "sshd[412]", or "". */
     char text[ALERT_TEXT_BYTES]; /* UTF-8, no control characters. */

@@ -1,17 +1,18 @@
 #include "net/rfc5322.h"
 
+#include "net/base64.h"
 #include "net/text.h"
 
 #include <string.h>
 
 enum {
-    LINE_CHARS = 78,       /* What a line should not exceed (RFC 5322 2.1.1). */
-    LINE_ENCODED = 76,     /* A header line with encoded-words (RFC 2047 2), a quoted-printable line. */
-    WORD_OVERHEAD = 12,    /* "=?UTF-8?B?" and "?=". */
-    WORD_MIN = 24,         /* Room below which an encoded-word begins on a new line. */
-    PLAIN_WORD_MAX = 66,   /* Longer ones are encoded, so that a line with "Subject:" stays short. */
-    HEADER_NAME_MAX = 16,  /* "X-Tocsin-Device:" */
-    ADDRESS_MAX = 320,     /* Keeps a header line under RFC5322_LINE_BYTES whatever comes. */
+    LINE_CHARS = 78,   /* What a line should not exceed (RFC 5322 2.1.1). */
+    LINE_ENCODED = 76, /* A header line with encoded-words (RFC 2047 2), a quoted-printable line. */
+    WORD_OVERHEAD = 12,   /* "=?UTF-8?B?" and "?=". */
+    WORD_MIN = 24,        /* Room below which an encoded-word begins on a new line. */
+    PLAIN_WORD_MAX = 66,  /* Longer ones are encoded, so that a line with "Subject:" stays short. */
+    HEADER_NAME_MAX = 16, /* "X-Tocsin-Device:" */
+    ADDRESS_MAX = 320,    /* Keeps a header line under RFC5322_LINE_BYTES whatever comes. */
     SUBJECT_TEXT_CHARS = 80, /* Of the alert's text, in the subject. */
     SUBJECT_TEXT_BYTES = 240,
     SUBJECT_BYTES = 480,
@@ -19,8 +20,8 @@ enum {
     LATE_S = 60 /* A mail that is younger than this is not called late. */
 };
 
-/* Where a section goes: a window on it. What lies before the window is skipped, what lies behind it is
- * only noticed. */
+/* Where a section goes: a window on it. What lies before the window is skipped, what lies behind it
+ * is only noticed. */
 struct out {
     uint8_t *bytes; /* NULL: only measured. */
     size_t size;
@@ -73,33 +74,14 @@ static void end_line(struct out *out)
 
 /* Headers. What goes through put_string() here is our own or was cleaned before. */
 
-/* A space, on a new line if width more octets would not fit on this one (RFC 5322 2.2.3); but the first
- * line of a header is never left empty, which some filters take for a sign of spam. */
+/* A space, on a new line if width more octets would not fit on this one (RFC 5322 2.2.3); but the
+ * first line of a header is never left empty, which some filters take for a sign of spam. */
 static void fold(struct out *out, size_t width)
 {
     if (out->column > HEADER_NAME_MAX && out->column + 1 + width > LINE_ENCODED) {
         end_line(out);
     }
     put_string(out, " ");
-}
-
-static void put_base64(struct out *out, const char *bytes, size_t size)
-{
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-    for (size_t i = 0; i < size; i += 3) {
-        uint32_t group = 0;
-        char digits[4];
-
-        for (size_t j = 0; j < 3; j++) {
-            group = group << 8 | (i + j < size ? (uint8_t)bytes[i + j] : 0u);
-        }
-        for (size_t j = 0; j < 4; j++) {
-            digits[j] = i + j <= size ? alphabet[group >> (18 - 6 * j) & 63] : '=';
-        }
-        put_bytes(out, digits, sizeof digits);
-    }
 }
 
 /* Encoded-words (RFC 2047, "B": a character costs at most 6 octets, in "Q" up to 12), each of whole
@@ -110,12 +92,17 @@ static void put_encoded(struct out *out, const char *text, size_t size)
     while (size > 0) {
         size_t room = (LINE_ENCODED - WORD_OVERHEAD - out->column) / 4 * 3;
         size_t taken = size < room ? size : room;
+        char buf[LINE_ENCODED];
+        struct text word = text_begin(buf, sizeof buf);
+        struct base64 base64 = base64_begin(&word);
 
         while (taken < size && ((uint8_t)text[taken] & 0xC0) == 0x80) {
             taken--;
         }
+        base64_add(&base64, text, taken);
+        base64_end(&base64);
         put_string(out, "=?UTF-8?B?");
-        put_base64(out, text, taken);
+        put_string(out, buf);
         put_string(out, "?=");
         text += taken;
         size -= taken;
@@ -126,8 +113,8 @@ static void put_encoded(struct out *out, const char *text, size_t size)
     }
 }
 
-/* A word that cannot stand as it is: not ASCII, too long for a line, or what a reader would take for an
- * encoded-word. */
+/* A word that cannot stand as it is: not ASCII, too long for a line, or what a reader would take
+ * for an encoded-word. */
 static bool must_encode(const char *word, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
@@ -161,8 +148,9 @@ static void trim_end(struct text *text)
     }
 }
 
-/* Unstructured text (RFC 5322 2.2.1) that add_clean() made: words as they are up to the first that must be
- * encoded; from there on encoded, since the space between two encoded-words does not count. */
+/* Unstructured text (RFC 5322 2.2.1) that add_clean() made: words as they are up to the first that
+ * must be encoded; from there on encoded, since the space between two encoded-words does not count.
+ */
 static void put_unstructured(struct out *out, const char *text)
 {
     while (*text != '\0') {
@@ -181,7 +169,8 @@ static void put_unstructured(struct out *out, const char *text)
     }
 }
 
-/* An addr-spec or msg-id without its quoted forms: an octet that has no place in one becomes "_". */
+/* An addr-spec or msg-id without its quoted forms: an octet that has no place in one becomes "_".
+ */
 static void put_address(struct out *out, const char *address)
 {
     for (size_t i = 0; address[i] != '\0' && i < ADDRESS_MAX; i++) {
@@ -351,8 +340,8 @@ static const char *const priorities[SEVERITY_COUNT] = {
     [SEVERITY_DEBUG] = "Importance: low\r\nPriority: non-urgent\r\nX-Priority: 5 (Lowest)\r\n",
 };
 
-/* Auto-Submitted keeps vacation programs quiet (RFC 3834 5), X-Auto-Response-Suppress does so with Exchange.
- * The two X-Tocsin headers are for the filters of the person who reads. */
+/* Auto-Submitted keeps vacation programs quiet (RFC 3834 5), X-Auto-Response-Suppress does so with
+ * Exchange. The two X-Tocsin headers are for the filters of the person who reads. */
 static void section_nature(struct out *out, const struct rfc5322_fields *fields)
 {
     static const char *const encodings[] = {
@@ -374,7 +363,8 @@ static void section_nature(struct out *out, const struct rfc5322_fields *fields)
                     "Content-Transfer-Encoding: ");
     put_string(out, encodings[out->encoding]);
     put_string(out, "\r\nAuto-Submitted: auto-generated\r\nX-Auto-Response-Suppress: All\r\n");
-    put_string(out, priorities[alert->severity < SEVERITY_COUNT ? alert->severity : SEVERITY_ERROR]);
+    put_string(out,
+               priorities[alert->severity < SEVERITY_COUNT ? alert->severity : SEVERITY_ERROR]);
     put_string(out, "X-Tocsin-Severity: ");
     put_string(out, severity_name(alert->severity));
     end_line(out);
@@ -533,7 +523,8 @@ static void fact_late(struct out *out, const struct rfc5322_fields *fields)
 }
 
 /* Two words of which the second may be missing: "router1 (10.0.2.15)". */
-static void fact_pair(struct out *out, const char *name, const char *const parts[3], const char *value)
+static void fact_pair(struct out *out, const char *name, const char *const parts[3],
+                      const char *value)
 {
     if (parts[1][0] == '\0') {
         fact(out, name, value);
@@ -578,13 +569,11 @@ static void (*const sections[])(struct out *out, const struct rfc5322_fields *fi
     section_origin, section_subject, section_nature, section_text, section_facts,
 };
 
-enum {
-    SECTION_COUNT = sizeof sections / sizeof sections[0]
-};
+enum { SECTION_COUNT = sizeof sections / sizeof sections[0] };
 
-/* Seven bits if they do; the rest as it is where the server takes that and no line is longer than it should
- * be (RFC 6532 3.4 counts characters); quoted-printable otherwise, which breaks lines without changing the
- * text. */
+/* Seven bits if they do; the rest as it is where the server takes that and no line is longer than
+ * it should be (RFC 6532 3.4 counts characters); quoted-printable otherwise, which breaks lines
+ * without changing the text. */
 static enum rfc5322_encoding choose_encoding(const struct rfc5322_fields *fields)
 {
     struct out out = {.size = SIZE_MAX, .encoding = RFC5322_8BIT};

@@ -1,7 +1,9 @@
-/* rfc5322.h - the composer: one alert as an Internet message (RFC 5322, 2045, 2047, 3834), streamed.
+/* rfc5322.h - the composer: one alert as an Internet message (RFC 5322, 2045, 2047, 3834),
+ * streamed.
  *
- * The text is made on the way out, a piece at a time, and is the same each time for the same input, so that
- * its size can be had by reading it twice. Nothing that came from outside can end a header line.
+ * The text is made on the way out, a piece at a time, and is the same each time for the same input,
+ * so that its size can be had by reading it twice. Nothing that came from outside can end a header
+ * line.
  *
  *     rfc5322_init(&mail, &fields);
  *     while ((size = rfc5322_read(&mail, buf, sizeof buf)) > 0) ...
@@ -21,19 +23,19 @@
 /* All borrowed until the last read. */
 struct rfc5322_fields {
     const struct alert *alert;
-    const char *from;         /* addr-spec */
-    const char *from_name;    /* Display name, UTF-8; "" for none. */
-    const char *const *to;    /* to_count addr-specs */
+    const char *from;      /* addr-spec */
+    const char *from_name; /* Display name, UTF-8; "" for none. */
+    const char *const *to; /* to_count addr-specs */
     size_t to_count;
-    const char *device;       /* The device's own name: in subject and body. */
-    const char *board;        /* "emcraft-sf2" */
-    const char *version;      /* Firmware version. */
-    const char *message_id;   /* Without angle brackets: "17.3.9f2c@router1". */
-    const char *address;      /* The device's own IPv4 address or "". */
-    uint64_t unix_s;          /* Date: of this message (when it was queued). */
-    int32_t zone_minutes;     /* Offset of the zone of Date and body, -720..840. */
-    uint32_t attempt;         /* 1 on the first try; the body tells a late one. */
-    bool eight_bit;           /* The server takes 8BITMIME; otherwise quoted-printable where needed. */
+    const char *device;     /* The device's own name: in subject and body. */
+    const char *board;      /* "emcraft-sf2" */
+    const char *version;    /* Firmware version. */
+    const char *message_id; /* Without angle brackets: "17.3.9f2c@router1". */
+    const char *address;    /* The device's own IPv4 address or "". */
+    uint64_t unix_s;        /* Date: of this message (when it was queued). */
+    int32_t zone_minutes;   /* Offset of the zone of Date and body, -720..840. */
+    uint32_t attempt;       /* 1 on the first try; the body tells a late one. */
+    bool eight_bit; /* The server takes 8BITMIME; otherwise quoted-printable where needed. */
 };
 
 #include "net/rfc5322_state.h" /* struct rfc5322; private. */

@@ -1,7 +1,8 @@
 /* rfc5322_state.h - the inside of struct rfc5322; included by rfc5322.h alone.
  *
- * There is no buffer: a message is a list of sections (a header or two, the text, the facts), and a section
- * is made anew from its beginning for each read that falls into it, with what was read before left out.
+ * There is no buffer: a message is a list of sections (a header or two, the text, the facts), and a
+ * section is made anew from its beginning for each read that falls into it, with what was read
+ * before left out.
  */
 #ifndef TOCSIN_NET_RFC5322_STATE_H
 #define TOCSIN_NET_RFC5322_STATE_H
@@ -18,10 +19,6 @@ struct rfc5322 {
 };
 
 /* Content-Transfer-Encoding (RFC 2045 section 6). */
-enum rfc5322_encoding {
-    RFC5322_7BIT,
-    RFC5322_8BIT,
-    RFC5322_QUOTED_PRINTABLE
-};
+enum rfc5322_encoding { RFC5322_7BIT, RFC5322_8BIT, RFC5322_QUOTED_PRINTABLE };
 
 #endif

@@ -84,7 +84,8 @@ void text_add_ipv4(struct text *text, uint32_t address_be)
     }
 }
 
-/* The code point at bytes and the length of its sequence (RFC 3629 section 4); 0 when there is none. */
+/* The code point at bytes and the length of its sequence (RFC 3629 section 4); 0 when there is
+ * none. */
 static size_t utf8_decode(const uint8_t *bytes, size_t size, uint32_t *value)
 {
     static const uint32_t lowest[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -116,8 +117,8 @@ static size_t utf8_decode(const uint8_t *bytes, size_t size, uint32_t *value)
 /* C0, DEL, C1, line and paragraph separator, and the overrides of writing direction. */
 static bool steers(uint32_t value)
 {
-    return value < 0x20 || (value >= 0x7F && value < 0xA0) || (value >= 0x2028 && value <= 0x202E) ||
-           (value >= 0x2066 && value <= 0x2069);
+    return value < 0x20 || (value >= 0x7F && value < 0xA0) ||
+           (value >= 0x2028 && value <= 0x202E) || (value >= 0x2066 && value <= 0x2069);
 }
 
 size_t text_char(const char *bytes, size_t size, const char **shown, size_t *shown_size)
@@ -156,14 +157,14 @@ struct text_date text_date(uint64_t unix_s, int32_t zone_minutes)
     uint64_t seconds = local > 0 ? (uint64_t)local : 0;
     uint32_t days = (uint32_t)(seconds / 86400);
     uint32_t rest = (uint32_t)(seconds % 86400);
-    /* Years that begin on 1 March put the leap day last; 719,468 days lie before 1970 in that count. */
+    /* Years that begin on 1 March put the leap day last; 719,468 days lie before 1970 in that
+     * count. */
     uint32_t z = days + 719468;
     uint32_t era = z / 146097;
     uint32_t day_of_era = z - era * 146097;
     uint32_t year_of_era =
         (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    uint32_t day_of_year =
-        day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    uint32_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     uint32_t month_index = (5 * day_of_year + 2) / 153;
     struct text_date date = {
         .month = (uint8_t)(month_index < 10 ? month_index + 3 : month_index - 9),

@@ -29,13 +29,14 @@ void text_add_pad(struct text *text, uint32_t value, unsigned digits); /* Leadin
 void text_add_hex(struct text *text, uint32_t value, unsigned digits);
 void text_add_ipv4(struct text *text, uint32_t address_be); /* Network byte order. */
 
-/* One character of what came from outside, as it may be shown: takes a UTF-8 sequence (RFC 3629), or one byte
- * that begins none, from bytes (size of at least 1) and returns how many bytes that were. *shown is the
- * character itself, borrowed from bytes; a space for a control character, a line separator or one that turns
- * the direction of writing; U+FFFD for a byte that is no UTF-8. */
+/* One character of what came from outside, as it may be shown: takes a UTF-8 sequence (RFC 3629),
+ * or one byte that begins none, from bytes (size of at least 1) and returns how many bytes that
+ * were. *shown is the character itself, borrowed from bytes; a space for a control character, a
+ * line separator or one that turns the direction of writing; U+FFFD for a byte that is no UTF-8. */
 size_t text_char(const char *bytes, size_t size, const char **shown, size_t *shown_size);
 
-/* Appends such characters: nothing from a peer can steer a terminal or end a line. Cut between characters. */
+/* Appends such characters: nothing from a peer can steer a terminal or end a line. Cut between
+ * characters. */
 void text_add_printable(struct text *text, const char *bytes, size_t size);
 
 /* "2026-11-21 22:05:54" for seconds since 1970 plus zone. */
