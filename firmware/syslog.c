@@ -10,6 +10,7 @@ enum {
 };
 
 static const char ellipsis[] = "\xE2\x80\xA6";
+static const char byte_order_mark[] = "\xEF\xBB\xBF";
 
 /* What is left of the datagram. Reading past its end gives NUL, which no rule below takes. */
 struct input {
@@ -118,8 +119,9 @@ static int take_text(struct alert *alert, struct input in)
 {
     struct text text = text_begin(alert->text, sizeof alert->text);
 
-    if (looks_like(&in, "\xEF\xBB\xBF")) {
-        in.at += 3;
+    skip_blanks(&in);
+    if (looks_like(&in, byte_order_mark)) {
+        in.at += sizeof byte_order_mark - 1;
     }
     skip_blanks(&in);
     if (in.at == in.end) {
@@ -329,6 +331,9 @@ static int take_3164(struct input in, struct alert *alert)
     if (host_follows && tag_size(word) == 0 && is_host(word)) {
         set_name(alert->host, word);
         skip_word(&in);
+        if (looks_like(&in, ": ")) { /* Cisco ASA. */
+            skip_word(&in);
+        }
         word = peek_word(&in);
     }
     size = tag_size(word);
