@@ -1,14 +1,17 @@
 /* config.h - the configuration: a text of `key = value` lines, and the struct that it becomes.
  *
- * One table (config_keys[] in config.c) is the only source of keys, aliases, types, bounds, defaults and
- * help; docs/config.md, `config show` and every error message are made from it. The same code runs on the
- * device, in the tool that writes a flash image, and in the fuzzer. The text is taken line by line, so it
- * need never be whole in RAM; PEM certificates stand in it as they are, and are only counted here (the TLS
- * layer reads them from the store when it needs them).
+ * One table (config_keys.h) is the only source of keys, types, bounds, defaults and help;
+ * docs/config.md, `config show` and every error message are made from it. The same code runs on the
+ * device, in the tool that writes a flash image, and in the fuzzer. The text is taken line by line,
+ * so it need never be whole in RAM; PEM certificates stand in it as they are, and are only counted
+ * here (the TLS layer reads them from the store when it needs them).
  *
  *     config_begin(&reader, &config, report, context);
  *     config_push(&reader, text, size);  ... as often as there is text
  *     errors = config_end(&reader);      0: config is valid as a whole
+ *
+ * Cost: sizeof(struct config) is under 2.5 KB, sizeof(struct config_reader) under 1 KB; a reader
+ * may lie on the stack. Nothing here waits or allocates.
  */
 #ifndef TOCSIN_FIRMWARE_CONFIG_H
 #define TOCSIN_FIRMWARE_CONFIG_H
@@ -23,8 +26,10 @@
 #define CONFIG_HOST_BYTES 64    /* A host name as this device uses it, with NUL. */
 #define CONFIG_SECRET_BYTES 128 /* User and password, with NUL. */
 #define CONFIG_TO_MAX SMTP_RCPT_MAX
-#define CONFIG_TO_BYTES 512     /* All recipients together. */
-#define CONFIG_HOST_MAX 6       /* Static host names. */
+#define CONFIG_TO_BYTES 512 /* All recipients together. */
+#define CONFIG_HOST_MAX 6   /* Static host names. */
+#define CONFIG_FACILITIES_ALL 0x00FFFFFFu
+#define CONFIG_CA_MAX 8         /* Certificates. */
 #define CONFIG_LINE_BYTES 768   /* Longest line of the text. */
 #define CONFIG_TEXT_BYTES 32768 /* Longest text, certificates included. */
 
@@ -45,13 +50,16 @@ struct config {
 
     /* Mail server. */
     struct config_endpoint mailhub;
-    char tls_name[CONFIG_HOST_BYTES]; /* The name that the certificate must bear; mailhub's by default. */
-    enum smtp_tls tls;                /* Settled after config_end(): from `tls`, UseTLS, or the port. */
+    char tls_name[CONFIG_HOST_BYTES]; /* Name in the certificate; mailhub's by default. */
+    enum smtp_tls tls;             /* Settled by config_end(): from `tls`, UseTLS, or the port. */
+    uint8_t tls_written;           /* 0: the port decides; otherwise 1 + enum smtp_tls. */
+    uint8_t use_tls, use_starttls; /* ssmtp's: 0 not written, 1 NO, 2 YES. */
     bool auth_without_tls;
     char auth_user[CONFIG_SECRET_BYTES];
     char auth_pass[CONFIG_SECRET_BYTES];
     uint8_t ca_count; /* PEM certificates in the text. */
-    uint32_t connect_timeout_s, greeting_timeout_s, command_timeout_s, body_timeout_s, accept_timeout_s;
+    uint32_t connect_timeout_s, greeting_timeout_s, command_timeout_s, body_timeout_s,
+        accept_timeout_s;
     uint32_t retry_min_s, retry_max_s; /* Exponential backoff between these, with jitter. */
 
     /* Network. Addresses are in network byte order; 0 is unset. */
@@ -66,10 +74,10 @@ struct config {
     uint8_t host_count;
 
     /* What goes in. */
-    uint16_t syslog_port;      /* 514; 0 turns the listener off. */
-    uint8_t syslog_severity;   /* This and more severe ones become alerts (lower number: worse). */
-    uint32_t syslog_facilities; /* Bit i: facility i is taken. */
-    char syslog_match[CONFIG_HOST_BYTES];  /* Only texts that hold this (ASCII case ignored); "": all. */
+    uint16_t syslog_port;                  /* 514; 0 turns the listener off. */
+    uint8_t syslog_severity;               /* This and worse (lower) ones become alerts. */
+    uint32_t syslog_facilities;            /* Bit i: facility i is taken. */
+    char syslog_match[CONFIG_HOST_BYTES];  /* Only texts that hold this, case ignored; "": all. */
     char syslog_ignore[CONFIG_HOST_BYTES]; /* Never texts that hold this; "": none. */
     bool alert_boot, alert_link;
 
@@ -81,11 +89,15 @@ typedef void config_report(void *context, unsigned line, const char *key, const 
 
 #include "firmware/config_state.h" /* struct config_reader; private. */
 
-void config_begin(struct config_reader *reader, struct config *config, config_report *report, void *context);
+/* Everything is borrowed until config_end(). */
+void config_begin(struct config_reader *reader, struct config *config, config_report *report,
+                  void *context);
+
+/* Takes the next piece of the text, of any size. */
 void config_push(struct config_reader *reader, const char *text, size_t size);
 
-/* Checks the whole and settles what follows from other keys. Returns the number of errors; config is usable
- * only if it is 0. */
+/* Checks the whole and settles what follows from other keys. Returns the number of errors; config
+ * is usable only if it is 0. */
 MUST_CHECK int config_end(struct config_reader *reader);
 
 /* All defaults, no mailhub: what a device without a configuration runs on. */
@@ -94,11 +106,24 @@ void config_defaults(struct config *config);
 /* Fills out with up to max pointers into config; returns how many. */
 size_t config_to(const struct config *config, const char **out, size_t max);
 
-/* `config show`: writes line `index` ("key = value", secrets as "********") to out.
- * Returns its length, 0: past the last. certificates are not among them. */
+/* `config show`: writes line `index` ("key = value", secrets as "********") to out. Returns its
+ * length, 0: past the last. Certificates are not among them. 300 bytes hold every line; the lines
+ * of a valid configuration, secrets written back, are a text that gives the same configuration. */
 size_t config_show_line(const struct config *config, unsigned index, char *out, size_t size);
 
-/* docs/config.md's table rows, in the same manner, from the same table. */
+/* docs/config.md's table rows, in the same manner, from the same table. 700 bytes hold every row.
+ */
 size_t config_doc_line(unsigned index, char *out, size_t size);
+
+/* Why a key that is taken for ssmtp's sake has no effect; NULL: it has one, or there is no such
+ * key. */
+const char *config_key_note(const char *key);
+
+/* Splits one NUL-ended line in place, as the reader does. 1: key and value point into line;
+ * 0: a blank line or a comment; E_INVALID: no `key = value`. */
+MUST_CHECK int config_line_split(char *line, char **key, char **value);
+
+/* Whether two keys are the same as people write them: case, '_' and '-' do not count. */
+bool config_key_same(const char *a, const char *b);
 
 #endif

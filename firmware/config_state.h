@@ -1,4 +1,4 @@
-/* config_state.h - struct config_reader: private to config*.c, here so that callers can place one. */
+/* config_state.h - struct config_reader: private to config*.c; here for callers to place. */
 #ifndef TOCSIN_FIRMWARE_CONFIG_STATE_H
 #define TOCSIN_FIRMWARE_CONFIG_STATE_H
 
@@ -14,16 +14,15 @@ struct config_reader {
     struct config *config;
     config_report *report;
     void *context;
-    uint32_t text_bytes;            /* Taken so far. */
-    uint16_t line;                  /* Being filled, from 1. */
-    uint16_t pem_line;              /* Where the block began. */
-    uint16_t length;                /* Of line_text. */
+    uint32_t text_bytes;               /* Taken so far. */
+    uint16_t line;                     /* Being filled, from 1. */
+    uint16_t pem_line;                 /* Where the block began. */
+    uint16_t length;                   /* Of line_text. */
     uint16_t key_line[CONFIG_KEY_MAX]; /* Where a key was written first; 0: not. */
     int errors;
-    bool overlong;                  /* The line does not fit and its rest is skipped. */
-    bool stopped;                   /* No configuration at all; one error says so. */
-    uint8_t pem;                    /* enum config_pem. */
-    uint8_t tls;                    /* As written: see config_settle.c. */
+    bool overlong; /* The line does not fit and its rest is skipped. */
+    bool stopped;  /* No configuration at all; one error says so. */
+    uint8_t pem;   /* enum config_pem. */
     char line_text[CONFIG_LINE_BYTES + 1];
 };
 
