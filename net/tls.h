@@ -58,27 +58,30 @@ struct tls_params {
     struct tls_resume *resume; /* NULL: never resume. */
 };
 
-/* What reaches `status` and the log. Strings are printable and NUL-terminated. */
+/* What a person wants to know of one certificate. Strings are printable and NUL-terminated. */
+struct tls_cert {
+    char subject[TLS_NAME_BYTES]; /* Common name, or the last part of the name, or the first DNS name. */
+    char issuer[TLS_NAME_BYTES];
+    char key[12]; /* "RSA-2048", "P-256", ... */
+    uint64_t not_before_unix_s;
+    uint64_t not_after_unix_s;
+};
+
+/* What reaches `status` and the log. */
 struct tls_info {
     const char *version; /* "TLS 1.2" */
     const char *suite;   /* "ECDHE-ECDSA-CHACHA20-POLY1305" */
     const char *curve;   /* "X25519", "P-256", ... "" when resumed. */
     bool resumed;
-    size_t chain_count; /* Certificates that the server sent. */
-    struct {
-        char subject[TLS_NAME_BYTES]; /* Common name, or the last part of the name. */
-        char issuer[TLS_NAME_BYTES];
-        char key[12]; /* "RSA-2048", "P-256", ... */
-        uint64_t not_before_unix_s;
-        uint64_t not_after_unix_s;
-    } chain[TLS_CHAIN_MAX];
+    size_t chain_count; /* Certificates that the server sent, 0 when resumed; may be above TLS_CHAIN_MAX. */
+    struct tls_cert chain[TLS_CHAIN_MAX]; /* The server's own comes first. */
 };
 
 struct tls_failure {
     int error;         /* E_SECURITY: certificate, name, protocol; E_TRANSIENT: the stream ended;
                         * E_CONFIG: no anchors. */
     int bearssl_error; /* BR_ERR_*, 0 when ours. */
-    char text[120];    /* "certificate expired on 2026-01-31 (CN mail.example.com)" */
+    char text[200];    /* "the certificate of mail.example.com expired on 2026-01-31 (...)" */
 };
 
 enum {

@@ -3,30 +3,45 @@
 #ifndef TOCSIN_NET_TLS_STATE_H
 #define TOCSIN_NET_TLS_STATE_H
 
-#define TLS_DER_DEPTH 9   /* Nesting that is followed; what lies deeper is skipped. */
-#define TLS_DER_VALUE 72  /* Bytes of one primitive value that are looked at. */
-#define TLS_NAMES_BYTES 96 /* Names of a server certificate, for the sentence about a wrong name. */
+#include "net/text.h"
 
-/* One open element of the certificate that is being read. */
-struct tls_der_level {
-    uint32_t left;  /* Bytes of its contents still to come. */
-    uint8_t tag;
-    uint8_t index;  /* Which child of its parent, from 0; sticks at 255. */
-    uint8_t child;  /* Index of its next child. */
+#define TLS_DER_DEPTH 8    /* Nesting that is followed; what lies deeper is skipped. */
+#define TLS_DER_VALUE 64   /* Bytes of one value that are looked at. */
+#define TLS_NAMES_BYTES 96 /* Names of a server certificate, for the sentence about a wrong name. */
+#define TLS_LINE_BYTES 64  /* Beginning of a PEM line that is looked at: the longest label fits. */
+
+/* What a reader found in one certificate, beyond the strings of struct tls_cert. */
+enum {
+    TLS_DER_CA = 1,               /* basicConstraints says CA. */
+    TLS_DER_WEAK_HASH = 2,        /* Signed over SHA-1 or MD5. */
+    TLS_DER_PURPOSES = 4,         /* It has an extended key usage ... */
+    TLS_DER_SERVER = 8,           /* ... and that allows a TLS server. */
+    TLS_DER_NAME_CONSTRAINTS = 16,
+    TLS_DER_ADDRESS = 32          /* The wanted address is among its names. */
 };
 
-/* A reader of one certificate that keeps what a person wants to know of it (tls_der.c). */
+/* Reads one certificate byte by byte and keeps what a person wants to know of it (tls_der.c). */
 struct tls_der {
-    struct tls_der_level level[TLS_DER_DEPTH];
-    uint8_t depth;
-    uint8_t state;
-    uint8_t length_left; /* Bytes of a long length still to come. */
+    struct {
+        uint32_t left; /* Bytes of its contents still to come. */
+        uint8_t index; /* Of its next child, from 0; sticks at 255. */
+    } level[TLS_DER_DEPTH];
+    uint8_t depth; /* Open levels; 0: the certificate is complete. */
+    uint8_t step;
     uint8_t tag;
-    uint32_t length;
+    uint8_t length_bytes; /* Of a long length, still to come. */
+    uint8_t section;      /* Which part of the certificate, and ... */
+    uint8_t kind;         /* ... which attribute or extension of it. */
+    uint8_t flags;
+    bool dead;        /* Not DER as it should be: nothing more is taken from it. */
+    bool common_name; /* The name in hand has one. */
+    uint32_t length;  /* Of the element in hand ... */
+    uint32_t left;    /* ... and what is still to come of it. */
     uint8_t value[TLS_DER_VALUE];
     uint8_t value_size;
-    uint8_t attribute; /* Kind of the name attribute, extension or algorithm in hand. */
-    bool dead;         /* Not DER as it should be: nothing more is taken from it. */
+    uint32_t address_be;   /* To be looked for among the names; 0: none. */
+    struct text *names;    /* Gets the names; NULL: not wanted. */
+    struct tls_cert *cert; /* Gets the rest; NULL: not wanted. */
 };
 
 /* Stands between BearSSL's engine and its X.509 validator (tls_x509.c). */
@@ -34,14 +49,14 @@ struct tls_x509 {
     const br_x509_class *vtable; /* First: BearSSL knows the object by it. */
     br_x509_minimal_context minimal;
     struct tls_der der;
-    struct tls_cert_facts *facts; /* Reserved. */
-    uint32_t address_be;          /* Address to be found in the certificate ... */
-    bool want_address;            /* ... instead of a name. */
-    bool address_found;
-    bool has_names;
-    bool weak_hash; /* The certificate in hand is signed over SHA-1 or MD5. */
-    char names[TLS_NAMES_BYTES];
     struct tls_info *info;
+    uint32_t address_be; /* The server is known by this address; 0: by its name. */
+    uint8_t refusal;     /* BR_ERR_X509_* of our own, 0: none. */
+    bool begun;          /* The server sent a chain: the session is not a resumed one. */
+    bool judged;         /* The certificate in hand belongs to the path that is verified. */
+    uint8_t flags[TLS_CHAIN_MAX];
+    struct text names_text;
+    char names[TLS_NAMES_BYTES];
 };
 
 struct tls {
@@ -49,30 +64,33 @@ struct tls {
     struct tls_x509 x509;
     struct tls_params params;
     struct tls_info info;
-    struct tls_failure failure;
+    struct tls_failure failure; /* error 0: none. */
+    uint8_t binding[32];        /* Names the server and the anchors, for resumption. */
     bool ready;
-    bool closing;  /* close_notify is on its way. */
-    bool ended;    /* Nothing moves any more. */
+    bool closing; /* tls_close() was called. */
     bool eof;
-    uint8_t binding[32]; /* Names the server and the anchors for resumption. */
+    bool over; /* Failed or closed before the engine knew of it. */
+    uint8_t alert_size; /* Bytes of our own alert in out[] still to be sent, from alert_at. */
+    uint8_t alert_at;
     uint8_t out[TLS_OUT_BYTES];
     uint8_t in[TLS_RECORD_BYTES];
 };
 
-/* Where a PEM text is being read. */
+/* Where a PEM text is being read (tls_pem.c). */
 struct tls_pem {
     struct tls_anchors *anchors;
     br_x509_decoder_context decoder;
-    char line[68];      /* The line in hand, cut. */
-    uint8_t line_size;
-    uint8_t state;
-    uint8_t quantum_size; /* Base64 characters of the group of four in hand. */
-    uint8_t padding;
-    uint32_t quantum;
-    size_t bytes_mark;  /* Of the anchors, before the certificate in hand. */
+    char line[TLS_LINE_BYTES];
+    uint8_t line_size; /* Sticks at TLS_LINE_BYTES. */
+    uint8_t block;     /* Kind of block that we are in. */
+    uint8_t group_size; /* Base64 characters of the group in hand. */
+    uint8_t padding;    /* '=' of the last group; nothing may follow. */
+    uint32_t group;
+    int count;         /* Certificates complete. */
+    size_t bytes_mark; /* Of the anchors' bytes, before the certificate in hand. */
     size_t dn_size;
     bool overflow;
-    int error;          /* Sticky. */
+    int error; /* Sticky. */
     const char *why;
 };
 
