@@ -160,6 +160,11 @@ int queue_alert(const struct queue *queue, uint32_t sequence, struct alert *aler
     return 0;
 }
 
+static bool before(const struct queue_item *a, const struct queue_item *b)
+{
+    return a->is_test != b->is_test ? a->is_test : a->severity < b->severity;
+}
+
 bool queue_due(const struct queue *queue, uint64_t now_ms, struct queue_item *best)
 {
     struct queue_item item;
@@ -167,7 +172,7 @@ bool queue_due(const struct queue *queue, uint64_t now_ms, struct queue_item *be
 
     for (uint16_t at = 0; at < queue->used; at = (uint16_t)(at + item.size)) {
         item_at(queue, at, &item);
-        if (!item.refused && item.due_ms <= now_ms && (!found || item.severity < best->severity)) {
+        if (!item.refused && item.due_ms <= now_ms && (!found || before(&item, best))) {
             *best = item;
             found = true;
         }

@@ -55,7 +55,7 @@ MUST_CHECK int queue_alert(const struct queue *queue, uint32_t sequence, struct 
 /* E_MISSING. */
 int queue_remove(struct queue *queue, uint32_t sequence);
 
-/* The next item that is due, the most severe first, then the oldest; false: none now. */
+/* The next item that is due: a test, then the most severe, then the oldest; false: none now. */
 bool queue_due(const struct queue *queue, uint64_t now_ms, struct queue_item *item);
 
 /* When the next item is due; UINT64_MAX: never. */

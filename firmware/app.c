@@ -1,0 +1,694 @@
+#include "firmware/app.h"
+#include "firmware/syslog.h"
+#include "net/text.h"
+
+#include <string.h>
+
+#define CLOCK_FLOOR_UNIX_S 1767225600u /* 2026-01-01: this firmware is younger than any earlier time. */
+#define LINE_BYTES 320
+#define READ_BYTES 64            /* Pieces in which the configuration is read from flash. */
+#define TEST_WAIT_MS_MAX 20000   /* How long `test` waits for link, address and clock. */
+#define TEST_MS_MAX 240000
+#define SLEEP_MS_MAX 1000
+#define FACILITY_DEVICE 255
+
+void app_print(struct app *app, const char *line)
+{
+    console_print(&app->console, line);
+}
+
+uint64_t app_unix_ms(const struct app *app)
+{
+    if (app->clock_unix_ms == 0) {
+        return 0;
+    }
+    return app->clock_unix_ms + (app->platform.board->millis() - app->clock_set_ms);
+}
+
+void app_log(struct app *app, const char *line)
+{
+    char stamped[LOG_LINE_BYTES];
+    struct text text = text_begin(stamped, sizeof stamped);
+    uint64_t unix_ms = app_unix_ms(app);
+    uint64_t now_ms = app->platform.board->millis();
+
+    text_add(&text, "log: ");
+    if (unix_ms != 0) {
+        text_add_time(&text, unix_ms / 1000, app->config.zone_minutes);
+    } else {
+        text_add_char(&text, '+');
+        text_add_u32(&text, (uint32_t)(now_ms / 1000));
+        text_add_char(&text, '.');
+        text_add_pad(&text, (uint32_t)(now_ms % 1000), 3);
+    }
+    text_add_char(&text, ' ');
+    text_add(&text, line);
+    log_add(&app->log, stamped + sizeof "log: " - 1);
+    app_print(app, stamped);
+}
+
+void app_set_time(struct app *app, uint64_t unix_ms, const char *source)
+{
+    bool first = app->clock_unix_ms == 0;
+    uint64_t now_ms = app->platform.board->millis();
+
+    if (unix_ms / 1000 < CLOCK_FLOOR_UNIX_S) {
+        app_log(app, "clock: a time before 2026 was refused; check the time server");
+        return;
+    }
+    app->clock_unix_ms = unix_ms;
+    app->clock_set_ms = now_ms;
+    app->clock_source = source;
+    if (app->platform.board->rtc_write != NULL && strcmp(source, "RTC") != 0) {
+        (void)app->platform.board->rtc_write(unix_ms / 1000); /* A clock that cannot be set is no loss. */
+    }
+    if (first) {
+        char line[64];
+        struct text text = text_begin(line, sizeof line);
+
+        text_add(&text, "clock: set from ");
+        text_add(&text, source);
+        app_log(app, line);
+        queue_set_time(&app->queue, app->store.boot_count, unix_ms, now_ms);
+    }
+}
+
+static void config_problem(void *context, unsigned line_number, const char *key, const char *message)
+{
+    char line[LINE_BYTES];
+    struct text text = text_begin(line, sizeof line);
+
+    text_add(&text, "configuration: line ");
+    text_add_u32(&text, line_number);
+    text_add(&text, ": ");
+    text_add(&text, key);
+    text_add(&text, key[0] != '\0' ? ": " : "");
+    text_add(&text, message);
+    app_log(context, line);
+}
+
+static void load_config(struct app *app)
+{
+    struct config_reader reader;
+    char piece[READ_BYTES];
+    uint32_t offset = 0;
+    int size;
+
+    if (!app->store.config_valid) {
+        config_defaults(&app->config);
+        return;
+    }
+    config_begin(&reader, &app->config, config_problem, app);
+    while ((size = store_config_read(&app->store, offset, piece, sizeof piece)) > 0) {
+        config_push(&reader, piece, (size_t)size);
+        offset += (uint32_t)size;
+    }
+    app->config_valid = config_end(&reader) == 0 && size == 0;
+    if (!app->config_valid) {
+        config_defaults(&app->config);
+    }
+}
+
+static void load_anchors(struct app *app)
+{
+    struct tls_pem pem;
+    char piece[READ_BYTES];
+    const char *why = NULL;
+    uint32_t offset = 0;
+    int size;
+    int error = 0;
+
+    tls_anchors_init(&app->anchors);
+    if (!app->config_valid) {
+        return;
+    }
+    tls_pem_init(&pem, &app->anchors);
+    while (error >= 0 &&
+           (size = store_config_read(&app->store, offset, piece, sizeof piece)) > 0) {
+        error = tls_pem_push(&pem, piece, (size_t)size, &why);
+        offset += (uint32_t)size;
+    }
+    if (error >= 0) {
+        error = tls_pem_end(&pem, &why);
+    }
+    if (error < 0) {
+        app->tls_problem = why != NULL ? why : "the CA certificates cannot be read";
+    }
+}
+
+/* The seed in flash is replaced before anything that is made of it leaves (docs/security.md): the next boot
+ * starts from a number that this one never uses. */
+static void seed_from_flash(struct app *app)
+{
+    struct random once;
+    uint8_t next[STORE_SEED_BYTES];
+    uint8_t work[RANDOM_SEED_BYTES];
+    uint32_t ticks = app->platform.board->ticks();
+
+    random_init(&once);
+    random_mix(&once, &app->store.boot_count, sizeof app->store.boot_count);
+    random_mix(&once, &ticks, sizeof ticks);
+    random_seed(&once, app->store.seed, sizeof app->store.seed);
+    if (random_bytes(&once, next, sizeof next) < 0 || random_bytes(&once, work, sizeof work) < 0) {
+        app->random_problem = "the generator failed";
+    } else if (store_seed_replace(&app->store, next) < 0) {
+        app->random_problem = "the seed in flash could not be replaced; the flash may be worn out";
+    } else {
+        random_seed(&app->random, work, sizeof work);
+    }
+    memset(app->store.seed, 0, sizeof app->store.seed);
+    memset(&once, 0, sizeof once);
+    memset(next, 0, sizeof next);
+    memset(work, 0, sizeof work);
+}
+
+static void seed(struct app *app)
+{
+    const struct board *hw = app->platform.board;
+    uint8_t bytes[RANDOM_SEED_BYTES];
+
+    random_init(&app->random);
+    random_mix(&app->random, app->store.device_id, sizeof app->store.device_id);
+    if (app->store.seed_valid) {
+        seed_from_flash(app);
+    } else if (hw->random == NULL) {
+        app->random_problem = app->store.seed_problem;
+    }
+    if (hw->random != NULL && hw->random(bytes, sizeof bytes) == 0) {
+        random_seed(&app->random, bytes, sizeof bytes);
+        app->random_problem = NULL;
+    }
+    memset(bytes, 0, sizeof bytes);
+}
+
+static void sender_log(void *context, const char *line)
+{
+    app_log(context, line);
+}
+
+static void test_line(struct app *app, const struct sender_report *report)
+{
+    char line[LINE_BYTES + 40];
+    struct text text = text_begin(line, sizeof line);
+    const char *name = sender_stage_name(report->stage);
+
+    text_add(&text, "  ");
+    text_add(&text, name);
+    for (size_t i = strlen(name); i < 10; i++) {
+        text_add_char(&text, ' ');
+    }
+    text_add(&text, report->ok ? "ok    " : "FAIL  ");
+    for (uint32_t limit = 10000; limit > 1 && report->ms < limit; limit /= 10) {
+        text_add_char(&text, ' ');
+    }
+    text_add_u32(&text, report->ms);
+    text_add(&text, " ms  ");
+    text_add(&text, report->detail);
+    app_print(app, line);
+}
+
+static void test_end(struct app *app, bool ok, const char *why)
+{
+    char line[LINE_BYTES + 40];
+    struct text text = text_begin(line, sizeof line);
+
+    queue_remove(&app->queue, app->test_sequence); /* A failed test is told here and not kept. */
+    app->test = TEST_NONE;
+    app->sender.is_test = false;
+    text_add(&text, ok ? "ok" : "error: ");
+    text_add(&text, ok ? "" : why);
+    app_print(app, line);
+    console_prompt(&app->console);
+}
+
+static void sender_stage_ended(void *context, const struct sender_report *report)
+{
+    struct app *app = context;
+
+    if (app->platform.stage != NULL) {
+        app->platform.stage(report);
+    }
+    if (app->test != TEST_RUNNING || !report->is_test) {
+        return;
+    }
+    test_line(app, report);
+    if (!report->ok) {
+        test_end(app, false, "the test failed at the stage above");
+    } else if (report->stage == SENDER_ACCEPTED) {
+        test_end(app, true, "");
+    }
+}
+
+static void banner(struct app *app)
+{
+    char line[LINE_BYTES];
+    struct text text = text_begin(line, sizeof line);
+
+    text_add(&text, "tocsin " TOCSIN_VERSION " on ");
+    text_add(&text, app->platform.board->name);
+    text_add(&text, ", ");
+    text_add(&text, app->platform.board->cpu);
+    app_print(app, line);
+}
+
+void app_init(struct app *app, const struct platform *platform)
+{
+    const struct board *hw = platform->board;
+    struct sender_params sender = {
+        .config = &app->config,
+        .queue = &app->queue,
+        .link = platform->link,
+        .tls = &app->tls,
+        .anchors = &app->anchors,
+        .random = &app->random,
+        .device_id = app->device_id,
+        .board = hw->name,
+        .version = TOCSIN_VERSION,
+        .log = sender_log,
+        .report = sender_stage_ended,
+        .context = app,
+    };
+    struct text id = text_begin(app->device_id, sizeof app->device_id);
+    uint64_t unix_s = 0;
+
+    app->platform = *platform;
+    log_init(&app->log);
+    queue_init(&app->queue);
+    console_init(&app->console, hw->console_write);
+    app_print(app, "");
+    banner(app);
+    config_defaults(&app->config);
+    store_mount(&app->store, hw->flash);
+    load_config(app);
+    load_anchors(app);
+    seed(app);
+    for (size_t i = 0; i < STORE_DEVICE_ID_BYTES; i++) {
+        text_add_hex(&id, app->store.device_id[i], 2);
+    }
+    sender_init(&app->sender, &sender);
+    if (hw->rtc_read != NULL && hw->rtc_read(&unix_s) == 0) {
+        app_set_time(app, unix_s * 1000, "RTC");
+    }
+}
+
+int app_alert(struct app *app, struct alert *alert)
+{
+    int error;
+
+    alert->boot_count = app->store.boot_count;
+    alert->sequence = ++app->sequence;
+    alert->unix_s = app_unix_ms(app) / 1000;
+    alert->uptime_ms = app->platform.board->millis();
+    if (app->config.to_count == 0) {
+        return E_CONFIG;
+    }
+    error = queue_add(&app->queue, alert, (uint8_t)((1u << app->config.to_count) - 1), false);
+    if (error < 0) {
+        app_log(app, "the queue is full of more severe alerts: a new one was displaced");
+        return error;
+    }
+    return (int)alert->sequence;
+}
+
+/* An alert of the device's own. */
+static int device_alert(struct app *app, uint8_t severity, const char *app_name, const char *what)
+{
+    struct alert alert;
+
+    memset(&alert, 0, sizeof alert);
+    alert.severity = severity;
+    alert.facility = FACILITY_DEVICE;
+    text_copy(alert.source, sizeof alert.source, "device");
+    text_copy(alert.host, sizeof alert.host, app->config.hostname);
+    text_copy(alert.app, sizeof alert.app, app_name);
+    text_copy(alert.text, sizeof alert.text, what);
+    return app_alert(app, &alert);
+}
+
+static const char *cause_name(enum reset_cause cause)
+{
+    static const char *const name[] = {"power on", "reboot command", "fault", "watchdog", "external reset"};
+
+    return (unsigned)cause < sizeof name / sizeof name[0] ? name[cause] : "unknown";
+}
+
+static void boot_alert(struct app *app)
+{
+    char what[LINE_BYTES];
+    struct text text = text_begin(what, sizeof what);
+    enum reset_cause cause = app->platform.board->reset_cause();
+
+    text_add(&text, "started, boot ");
+    text_add_u32(&text, app->store.boot_count);
+    text_add(&text, "; reason of the reset: ");
+    text_add(&text, cause_name(cause));
+    if (app->platform.board->reset_detail()[0] != '\0') {
+        text_add(&text, ": ");
+        text_add(&text, app->platform.board->reset_detail());
+    }
+    app_log(app, what);
+    if (app->config.alert_boot && app->config_valid) {
+        uint8_t severity = cause == RESET_FAULT || cause == RESET_WATCHDOG ? SEVERITY_ERROR : SEVERITY_NOTICE;
+
+        (void)device_alert(app, severity, "boot", what);
+    }
+}
+
+void app_start(struct app *app)
+{
+    char line[LINE_BYTES];
+    struct text text = text_begin(line, sizeof line);
+
+    if (!app->config_valid) {
+        text_add(&text, "configuration: ");
+        text_add(&text, app->store.config_valid ? "not valid, see above" : app->store.config_problem);
+        text_add(&text, "; no mail can be sent. Write one with `make config` on a computer.");
+        app_log(app, line);
+    }
+    if (app->random_problem != NULL) {
+        text = text_begin(line, sizeof line);
+        text_add(&text, "random numbers: ");
+        text_add(&text, app->random_problem);
+        text_add(&text, "; TLS is refused. `make config` writes a seed for this device.");
+        app_log(app, line);
+    }
+    if (app->tls_problem != NULL) {
+        text = text_begin(line, sizeof line);
+        text_add(&text, "CA certificates: ");
+        text_add(&text, app->tls_problem);
+        app_log(app, line);
+    }
+    if (app->network_problem != NULL) {
+        app_log(app, app->network_problem);
+    }
+    boot_alert(app);
+    app_print(app, "type `help` for the commands");
+    console_prompt(&app->console);
+}
+
+const char *app_blocked(struct app *app, enum sender_stage *stage)
+{
+    struct network_status status;
+
+    *stage = SENDER_LINK;
+    if (!app->config_valid) {
+        return "there is no valid configuration";
+    }
+    if (app->network_problem != NULL) {
+        return app->network_problem;
+    }
+    app->platform.network_status(&status);
+    if (!status.link_up) {
+        return "the network link is down: check the cable";
+    }
+    *stage = SENDER_ADDRESS;
+    if (status.address == 0) {
+        return status.dhcp ? "no address yet from DHCP" : "no address is configured";
+    }
+    *stage = SENDER_CLOCK;
+    if (app->clock_unix_ms == 0) {
+        return "the time is not known yet: no answer from SNTP";
+    }
+    *stage = SENDER_TLS;
+    if (app->config.tls != SMTP_TLS_OFF && !random_ready(&app->random)) {
+        return "no random numbers for TLS: this device has no seed, write one with `make config`";
+    }
+    return NULL;
+}
+
+static bool contains_nocase(const char *string, const char *part)
+{
+    for (; *string != '\0'; string++) {
+        if (text_starts_nocase(string, part)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool syslog_wanted(const struct config *config, const struct alert *alert)
+{
+    return alert->severity <= config->syslog_severity &&
+           (config->syslog_facilities & (1u << (alert->facility & 31))) != 0 &&
+           (config->syslog_match[0] == '\0' || contains_nocase(alert->text, config->syslog_match)) &&
+           (config->syslog_ignore[0] == '\0' || !contains_nocase(alert->text, config->syslog_ignore));
+}
+
+void app_datagram(void *context, const char *bytes, size_t size, uint32_t sender)
+{
+    struct app *app = context;
+    struct alert alert;
+    struct text text;
+
+    app->syslog.received++;
+    memset(&alert, 0, sizeof alert);
+    if (syslog_parse(&alert, bytes, size) < 0) {
+        app->syslog.malformed++;
+        return;
+    }
+    if (!syslog_wanted(&app->config, &alert)) {
+        app->syslog.filtered++;
+        return;
+    }
+    text = text_begin(alert.sender, sizeof alert.sender);
+    text_add_ipv4(&text, sender);
+    if (app_alert(app, &alert) > 0) {
+        char line[LOG_LINE_BYTES];
+
+        app->syslog.taken++;
+        text = text_begin(line, sizeof line);
+        text_add(&text, "alert ");
+        text_add_u32(&text, alert.sequence);
+        text_add(&text, " from ");
+        text_add(&text, alert.sender);
+        text_add(&text, ": ");
+        text_add(&text, severity_name(alert.severity));
+        text_add(&text, ": ");
+        text_add(&text, alert.text);
+        app_log(app, line);
+    }
+}
+
+/* One alert tells all of a link's ups and downs until it is sent. */
+static void link_alert(struct app *app, const char *what)
+{
+    int sequence;
+
+    app_log(app, what);
+    if (!app->config.alert_link || !app->config_valid) {
+        return;
+    }
+    if (app->link_alert != 0 && !(app->sender.have_item && app->sender.item.sequence == app->link_alert)) {
+        (void)queue_remove(&app->queue, app->link_alert);
+    }
+    sequence = device_alert(app, SEVERITY_WARNING, "link", what);
+    app->link_alert = sequence > 0 ? (uint32_t)sequence : 0;
+}
+
+static void link_changed(struct app *app, bool up)
+{
+    char what[LINE_BYTES];
+    struct text text = text_begin(what, sizeof what);
+    uint64_t now_ms = app->platform.board->millis();
+    struct queue_item item;
+    bool queued = false;
+
+    for (unsigned i = 0; queue_item(&app->queue, i, &item); i++) {
+        queued |= item.sequence == app->link_alert;
+    }
+    if (!queued) {
+        app->link_alert = 0;
+        app->link_flaps = 0;
+    }
+    if (!up) {
+        app->link_down_ms = now_ms;
+        app->link_flaps++;
+        text_add(&text, "network link down");
+    } else {
+        text_add(&text, "network link up again after ");
+        text_add_u64(&text, (now_ms - app->link_down_ms) / 1000);
+        text_add(&text, " s");
+    }
+    if (app->link_flaps > 1) {
+        text_add(&text, "; it went down ");
+        text_add_u32(&text, app->link_flaps);
+        text_add(&text, " times");
+    }
+    link_alert(app, what);
+}
+
+static void address_said(struct app *app, const struct network_status *status)
+{
+    char line[LINE_BYTES];
+    struct text text = text_begin(line, sizeof line);
+
+    if (status->address == 0) {
+        app->address_said = false;
+        return;
+    }
+    if (app->address_said) {
+        return;
+    }
+    app->address_said = true;
+    text_add(&text, "network: address ");
+    text_add_ipv4(&text, status->address);
+    text_add(&text, status->dhcp ? " from DHCP" : " as configured");
+    app_log(app, line);
+}
+
+static void follow_network(struct app *app)
+{
+    struct network_status status;
+
+    app->platform.network_status(&status);
+    if (!app->link_seen && status.link_up) {
+        app->link_seen = true; /* The first link of a boot is no news. */
+        app->link_was_up = true;
+    } else if (app->link_seen && status.link_up != app->link_was_up) {
+        app->link_was_up = status.link_up;
+        link_changed(app, status.link_up);
+    }
+    address_said(app, &status);
+}
+
+static void report_displaced(struct app *app)
+{
+    char what[LINE_BYTES];
+    struct text text = text_begin(what, sizeof what);
+
+    if (app->queue.displaced == app->displaced_reported || app->queue.count > 0) {
+        return;
+    }
+    text_add_u32(&text, app->queue.displaced - app->displaced_reported);
+    text_add(&text, " alerts were displaced: the queue was full");
+    app->displaced_reported = app->queue.displaced;
+    (void)device_alert(app, SEVERITY_ERROR, "queue", what);
+}
+
+void app_test(struct app *app)
+{
+    app->test = TEST_WAITING;
+    app->test_began_ms = app->platform.board->millis();
+}
+
+static void test_blocked(struct app *app, const char *blocked, enum sender_stage stage)
+{
+    struct sender_report report = {.is_test = true};
+
+    for (unsigned i = 0; i <= (unsigned)stage; i++) {
+        report.stage = (enum sender_stage)i;
+        report.ok = i < (unsigned)stage;
+        report.detail = report.ok ? "" : blocked;
+        report.ms = report.ok ? 0 : (uint32_t)(app->platform.board->millis() - app->test_began_ms);
+        if (i <= SENDER_CLOCK || !report.ok) {
+            test_line(app, &report);
+        }
+    }
+    test_end(app, false, blocked);
+}
+
+static void test_poll(struct app *app)
+{
+    uint64_t now_ms = app->platform.board->millis();
+    enum sender_stage stage;
+    const char *blocked;
+    struct alert alert;
+
+    if (app->test == TEST_RUNNING && now_ms - app->test_began_ms > TEST_MS_MAX) {
+        test_end(app, false, "the test took too long");
+    }
+    if (app->test != TEST_WAITING || app->sender.running) {
+        return;
+    }
+    blocked = app_blocked(app, &stage);
+    if (blocked != NULL) {
+        bool may_come = stage == SENDER_ADDRESS || stage == SENDER_CLOCK;
+
+        if (!may_come || now_ms - app->test_began_ms > TEST_WAIT_MS_MAX) {
+            test_blocked(app, blocked, stage);
+        }
+        return;
+    }
+    memset(&alert, 0, sizeof alert);
+    alert.severity = SEVERITY_NOTICE;
+    alert.facility = FACILITY_DEVICE;
+    text_copy(alert.source, sizeof alert.source, "console");
+    text_copy(alert.host, sizeof alert.host, app->config.hostname);
+    text_copy(alert.app, sizeof alert.app, "test");
+    text_copy(alert.text, sizeof alert.text, "A test from the console: alerts from this device arrive.");
+    alert.boot_count = app->store.boot_count;
+    alert.sequence = ++app->sequence;
+    alert.unix_s = app_unix_ms(app) / 1000;
+    alert.uptime_ms = now_ms;
+    if (queue_add(&app->queue, &alert, (uint8_t)((1u << app->config.to_count) - 1), true) < 0) {
+        test_end(app, false, "the queue is full of more severe alerts");
+        return;
+    }
+    app->test_sequence = alert.sequence;
+    app->test = TEST_RUNNING;
+    sender_hurry(&app->sender, true);
+}
+
+static bool console_poll(struct app *app)
+{
+    const char *line;
+    int c;
+
+    if (app->test != TEST_NONE || (c = app->platform.board->console_getc()) < 0) {
+        return false;
+    }
+    line = console_input(&app->console, (char)c);
+    if (line != NULL) {
+        app_command(app, line);
+        if (app->test == TEST_NONE) {
+            console_prompt(&app->console);
+        }
+    }
+    return true;
+}
+
+static bool send_poll(struct app *app)
+{
+    struct sender_now now = {.now_ms = app->platform.board->millis(), .unix_ms = app_unix_ms(app)};
+    struct network_status status;
+    char address[16];
+    struct text text = text_begin(address, sizeof address);
+
+    if (!app->sender.running && app->queue.count == 0) {
+        return false;
+    }
+    app->platform.network_status(&status);
+    text_add_ipv4(&text, status.address);
+    now.address = address;
+    now.blocked = app_blocked(app, &now.blocked_stage);
+    return sender_poll(&app->sender, &now);
+}
+
+bool app_poll(struct app *app)
+{
+    bool moved = console_poll(app);
+
+    follow_network(app);
+    report_displaced(app);
+    test_poll(app);
+    moved |= send_poll(app);
+    if (app->reboot_ms != 0 && app->platform.board->millis() >= app->reboot_ms) {
+        app->platform.board->reset(RESET_COMMAND);
+    }
+    return moved;
+}
+
+uint32_t app_sleep_ms_max(struct app *app)
+{
+    uint64_t now_ms = app->platform.board->millis();
+    uint64_t deadline_ms = sender_deadline(&app->sender);
+    enum sender_stage stage;
+
+    if (!app->sender.running && app_blocked(app, &stage) != NULL) {
+        return SLEEP_MS_MAX;
+    }
+    if (deadline_ms <= now_ms) {
+        return 1;
+    }
+    return deadline_ms - now_ms < SLEEP_MS_MAX ? (uint32_t)(deadline_ms - now_ms) : SLEEP_MS_MAX;
+}

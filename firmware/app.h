@@ -1,0 +1,116 @@
+/* app.h - the device: everything between the sources of alerts and the sender, in one object.
+ *
+ *     app_init(&app, &platform);   mounts the store, reads the configuration, makes random numbers ready
+ *     ... bring up the network with app.config ...
+ *     app_start(&app);             the boot alert, the prompt
+ *     for (;;) { while (app_poll(&app)) { } platform.board->idle(app_sleep_ms_max(&app)) }
+ *
+ * It knows the board by hal/board.h and the network by net/link.h and net/network.h, so the same object runs
+ * on any board, and in a simulation. Call from the main loop only. Cost: sizeof(struct app).
+ */
+#ifndef TOCSIN_FIRMWARE_APP_H
+#define TOCSIN_FIRMWARE_APP_H
+
+#include "firmware/config.h"
+#include "firmware/console.h"
+#include "firmware/log.h"
+#include "firmware/queue.h"
+#include "firmware/sender.h"
+#include "firmware/store.h"
+#include "hal/board.h"
+#include "net/alert.h"
+#include "net/link.h"
+#include "net/network.h"
+#include "net/random.h"
+#include "net/tls.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct platform {
+    const struct board *board;
+    struct link *link;
+    void (*network_status)(struct network_status *status);
+    /* A stage of a mail has ended; for measuring. May be NULL. */
+    void (*stage)(const struct sender_report *report);
+};
+
+/* Datagrams by their fate. */
+struct app_syslog {
+    uint32_t received, taken, filtered, malformed;
+};
+
+struct app {
+    struct platform platform;
+    struct store store;
+    struct config config;
+    struct tls_anchors anchors;
+    struct random random;
+    struct tls tls;
+    struct log log;
+    struct queue queue;
+    struct sender sender;
+    struct console console;
+    struct app_syslog syslog;
+
+    bool config_valid;
+    const char *network_problem; /* Why there is no network at all; NULL: there is. */
+    const char *random_problem;  /* Why there are no random numbers; NULL: there are. */
+    const char *tls_problem;     /* Why the certificates cannot be used; NULL: they can. */
+    char device_id[2 * STORE_DEVICE_ID_BYTES + 1];
+
+    uint64_t clock_unix_ms; /* What the clock said ... */
+    uint64_t clock_set_ms;  /* ... at this uptime. 0 and 0: unknown. */
+    const char *clock_source;
+
+    uint32_t sequence;           /* Of the last alert. */
+    uint32_t displaced_reported; /* Displaced alerts that the person has been told of. */
+    bool link_was_up, link_seen, address_said;
+    uint64_t link_down_ms;
+    uint32_t link_alert; /* Sequence of a link alert still in the queue; 0: none. */
+    uint16_t link_flaps;
+
+    enum { TEST_NONE, TEST_WAITING, TEST_RUNNING } test;
+    uint32_t test_sequence;
+    uint64_t test_began_ms;
+    bool test_failed;
+    uint64_t reboot_ms; /* 0: none asked for. */
+};
+
+void app_init(struct app *app, const struct platform *platform);
+void app_start(struct app *app);
+
+/* true: there is more to do now. */
+bool app_poll(struct app *app);
+
+/* Milliseconds that may be slept if nothing arrives. */
+uint32_t app_sleep_ms_max(struct app *app);
+
+/* SNTP or an RTC knows the time. Implausible times (before this firmware was written) are refused. */
+void app_set_time(struct app *app, uint64_t unix_ms, const char *source);
+
+/* Milliseconds since 1970, 0 while the clock is not known. */
+uint64_t app_unix_ms(const struct app *app);
+
+/* One syslog datagram; for stack_udp_listen(). sender in network byte order. */
+void app_datagram(void *app, const char *bytes, size_t size, uint32_t sender);
+
+/* Queues alert (severity, facility, source, sender, host, app and text are the caller's). Returns its number,
+ * or E_SPACE, E_CONFIG (no recipient is configured). */
+MUST_CHECK int app_alert(struct app *app, struct alert *alert);
+
+/* Why nothing can be sent now, and the stage that waits; NULL: all is ready. */
+const char *app_blocked(struct app *app, enum sender_stage *stage);
+
+/* A line on the console; and in the log, with the time in front. */
+void app_print(struct app *app, const char *line);
+void app_log(struct app *app, const char *line);
+
+/* Runs one line that a person typed (firmware/commands.c). */
+void app_command(struct app *app, const char *line);
+
+/* Begins `test` (its answer comes later), and tells whether it is still under way. */
+void app_test(struct app *app);
+
+#endif
