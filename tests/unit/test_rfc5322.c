@@ -1,0 +1,494 @@
+/* The composer: bytes, splits, hostile fields; and what Python's e-mail package makes of the mails.
+ */
+#include "net/rfc5322.h"
+#include "net/text.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define MAIL_BYTES 8192
+#define WORD_CYRILLIC "\xD0\xA1\xD0\xB1\xD0\xBE\xD0\xB9" /* 4 letters */
+#define BELL "\xF0\x9F\x94\x94"                          /* U+1F514 */
+#define REPLACEMENT "\xEF\xBF\xBD"
+
+static const char *const one_recipient[] = {"admin@example.com"};
+
+static struct alert plain_alert(void)
+{
+    struct alert alert = {
+        .boot_count = 17,
+        .sequence = 3,
+        .unix_s = 1795298754, /* 2026-11-21 22:05:54 UTC */
+        .uptime_ms = 93784000,
+        .severity = SEVERITY_CRITICAL,
+        .facility = 3,
+        .source = "syslog",
+        .sender = "10.0.2.2",
+        .host = "web1",
+        .app = "sshd[412]",
+        .text = "disk sda1 is full",
+    };
+
+    return alert;
+}
+
+static struct rfc5322_fields plain_fields(const struct alert *alert)
+{
+    struct rfc5322_fields fields = {
+        .alert = alert,
+        .from = "router1@example.com",
+        .from_name = "",
+        .to = one_recipient,
+        .to_count = 1,
+        .device = "router1",
+        .board = "emcraft-sf2",
+        .version = "Tocsin 0.1.0",
+        .message_id = "17.3.9f2c@router1",
+        .address = "10.0.2.15",
+        .unix_s = 1795298756,
+        .zone_minutes = 180,
+        .attempt = 1,
+        .eight_bit = true,
+    };
+
+    return fields;
+}
+
+/* Reads the whole mail in pieces of `piece` bytes. */
+static size_t compose(const struct rfc5322_fields *fields, char *out, size_t piece)
+{
+    struct rfc5322 mail;
+    size_t size = 0;
+
+    rfc5322_init(&mail, fields);
+    for (;;) {
+        uint8_t *exact = malloc(piece); /* Its end is where the sanitizer sees a write too far. */
+        size_t got;
+
+        assert_non_null(exact);
+        got = rfc5322_read(&mail, exact, piece);
+        assert_in_range(got, 0, piece);
+        assert_in_range(size + got, 0, MAIL_BYTES - 1);
+        memcpy(out + size, exact, got);
+        free(exact);
+        size += got;
+        if (got < piece) {
+            /* A short read is the last, and after the end there is nothing. */
+            assert_int_equal(rfc5322_read(&mail, (uint8_t *)out + size, 1), 0);
+            out[size] = '\0';
+            return size;
+        }
+    }
+}
+
+static void test_golden(void **state)
+{
+    static const char expected[] = "Date: Sun, 22 Nov 2026 01:05:56 +0300\r\n"
+                                   "From: <router1@example.com>\r\n"
+                                   "To: admin@example.com\r\n"
+                                   "Subject: [router1] CRITICAL: sshd@web1: disk sda1 is full\r\n"
+                                   "Message-ID: <17.3.9f2c@router1>\r\n"
+                                   "MIME-Version: 1.0\r\n"
+                                   "Content-Type: text/plain; charset=utf-8\r\n"
+                                   "Content-Transfer-Encoding: 7bit\r\n"
+                                   "Auto-Submitted: auto-generated\r\n"
+                                   "X-Auto-Response-Suppress: All\r\n"
+                                   "Importance: high\r\n"
+                                   "Priority: urgent\r\n"
+                                   "X-Priority: 1 (Highest)\r\n"
+                                   "X-Tocsin-Severity: critical\r\n"
+                                   "X-Tocsin-Device: router1\r\n"
+                                   "\r\n"
+                                   "disk sda1 is full\r\n"
+                                   "\r\n"
+                                   "Device: router1 (10.0.2.15)\r\n"
+                                   "Time: 2026-11-22 01:05:54 +0300\r\n"
+                                   "Severity: critical\r\n"
+                                   "Facility: daemon\r\n"
+                                   "Source: syslog from 10.0.2.2\r\n"
+                                   "Host: web1\r\n"
+                                   "App: sshd[412]\r\n"
+                                   "Uptime: 1 d 2 h\r\n"
+                                   "Firmware: Tocsin 0.1.0 on emcraft-sf2\r\n"
+                                   "Alert: 17.3\r\n";
+    struct alert alert = plain_alert();
+    struct rfc5322_fields fields = plain_fields(&alert);
+    char mail[MAIL_BYTES];
+
+    (void)state;
+    compose(&fields, mail, sizeof mail - 1);
+    assert_string_equal(mail, expected);
+}
+
+static void test_size_of_object(void **state)
+{
+    (void)state;
+    assert_in_range(sizeof(struct rfc5322), 1, 160);
+}
+
+/* Any size of read gives the same bytes, and the same again after rfc5322_size(). */
+static void test_splits(void **state)
+{
+    struct alert alert = plain_alert();
+    struct rfc5322_fields fields = plain_fields(&alert);
+    static char whole[MAIL_BYTES];
+    static char pieces[MAIL_BYTES];
+
+    (void)state;
+    fields.from_name = WORD_CYRILLIC " " WORD_CYRILLIC;
+    memset(alert.text, 0, sizeof alert.text);
+    for (size_t i = 0; i + 10 < sizeof alert.text; i += 9) {
+        memcpy(alert.text + i, WORD_CYRILLIC " ", 9);
+    }
+    for (int eight_bit = 0; eight_bit < 2; eight_bit++) {
+        size_t size;
+        bool has_eight_bit;
+        struct rfc5322 mail;
+
+        fields.eight_bit = eight_bit;
+        size = compose(&fields, whole, sizeof whole - 1);
+        for (size_t piece = 1; piece < 600; piece += piece < 100 ? 1 : 37) {
+            assert_int_equal(compose(&fields, pieces, piece), size);
+            assert_memory_equal(pieces, whole, size);
+        }
+        rfc5322_init(&mail, &fields);
+        assert_int_equal(rfc5322_size(&mail, &has_eight_bit), size);
+        assert_int_equal(rfc5322_read(&mail, (uint8_t *)pieces, 700), 700);
+        assert_int_equal(rfc5322_size(&mail, &has_eight_bit), size);
+        assert_int_equal(rfc5322_read(&mail, (uint8_t *)pieces, sizeof pieces), size);
+        assert_memory_equal(pieces, whole, size);
+        assert_false(has_eight_bit); /* Its line is too long to go as it is. */
+    }
+}
+
+static void test_eight_bit_is_told(void **state)
+{
+    struct alert alert = plain_alert();
+    struct rfc5322_fields fields = plain_fields(&alert);
+    struct rfc5322 mail;
+    bool has_eight_bit;
+
+    (void)state;
+    rfc5322_init(&mail, &fields);
+    (void)rfc5322_size(&mail, &has_eight_bit);
+    assert_false(has_eight_bit);
+    strcpy(alert.text, WORD_CYRILLIC);
+    rfc5322_init(&mail, &fields);
+    (void)rfc5322_size(&mail, &has_eight_bit);
+    assert_true(has_eight_bit);
+    fields.eight_bit = false;
+    rfc5322_init(&mail, &fields);
+    (void)rfc5322_size(&mail, &has_eight_bit);
+    assert_false(has_eight_bit);
+}
+
+/* How a time and a lateness read. */
+static void test_facts(void **state)
+{
+    struct alert alert = plain_alert();
+    struct rfc5322_fields fields = plain_fields(&alert);
+    char mail[MAIL_BYTES];
+
+    (void)state;
+    fields.attempt = 3;
+    fields.zone_minutes = -570;
+    alert.unix_s = fields.unix_s - 606;
+    compose(&fields, mail, sizeof mail - 1);
+    assert_non_null(strstr(mail, "Date: Sat, 21 Nov 2026 12:35:56 -0930\r\n"));
+    assert_non_null(strstr(mail, "Late: sent 10 min 6 s after the event, attempt 3\r\n"));
+    assert_non_null(strstr(mail, "Time: 2026-11-21 12:25:50 -0930\r\n"));
+    alert.unix_s = fields.unix_s;
+    compose(&fields, mail, sizeof mail - 1);
+    assert_non_null(strstr(mail, "Late: attempt 3\r\n"));
+
+    alert.unix_s = 0;
+    alert.uptime_ms = 4999;
+    fields.attempt = 1;
+    compose(&fields, mail, sizeof mail - 1);
+    assert_non_null(strstr(mail, "Time: clock was not set; 4 s after the device started\r\n"));
+    assert_null(strstr(mail, "Late:"));
+
+    /* No clock: no false date. */
+    fields.unix_s = 0;
+    compose(&fields, mail, sizeof mail - 1);
+    assert_null(strstr(mail, "Date:"));
+    assert_memory_equal(mail, "From: ", 6);
+
+    /* The device's own alert. */
+    strcpy(alert.source, "device");
+    alert.facility = FACILITY_DEVICE;
+    alert.severity = SEVERITY_NOTICE;
+    alert.host[0] = alert.app[0] = alert.sender[0] = '\0';
+    strcpy(alert.text, "started: power on");
+    fields.address = "";
+    compose(&fields, mail, sizeof mail - 1);
+    assert_non_null(strstr(mail, "Subject: [router1] NOTICE: started: power on\r\n"));
+    assert_non_null(strstr(mail, "Device: router1\r\n"));
+    assert_non_null(strstr(mail, "Source: device\r\n"));
+    assert_non_null(strstr(mail, "Importance: normal\r\n"));
+    assert_null(strstr(mail, "Host:"));
+}
+
+/* Writes a mail and what is expected of it for tests/check_mail.py. */
+struct golden {
+    char folder[64];
+    unsigned count;
+};
+
+static void write_golden(struct golden *golden, const char *name,
+                         const struct rfc5322_fields *fields, const char *expected)
+{
+    char path[160];
+    static char mail[MAIL_BYTES];
+    size_t size = compose(fields, mail, 512);
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s/%s.eml", golden->folder, name);
+    file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(mail, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+    snprintf(path, sizeof path, "%s/%s.expect", golden->folder, name);
+    file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_true(fputs(expected, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    golden->count++;
+}
+
+static void write_ordinary(struct golden *golden)
+{
+    static const char *const eight[] = {
+        "first.recipient@example.com", "second.recipient@example.com",
+        "third@example.org",           "a@b.example",
+        "fifth.recipient@example.com", "6@example.com",
+        "seventh@mail.example.com",    "eighth@[192.0.2.1]",
+    };
+    struct alert alert = plain_alert();
+    struct rfc5322_fields fields = plain_fields(&alert);
+
+    fields.from_name = "Tocsin \"on\" router\\1, Inc.";
+    fields.to = eight;
+    fields.to_count = 8;
+    write_golden(golden, "plain", &fields,
+                 "text: disk sda1 is full\n"
+                 "subject: [router1] CRITICAL: sshd@web1: disk sda1 is full\n"
+                 "from: router1@example.com\nname: Tocsin \"on\" router\\1, Inc.\n"
+                 "to: first.recipient@example.com,second.recipient@example.com,"
+                 "third@example.org,a@b.example,fifth.recipient@example.com,6@example.com,"
+                 "seventh@mail.example.com,eighth@[192.0.2.1]\n"
+                 "encoding: 7bit\nimportance: high\ndate: 2026-11-22T01:05:56+03:00\n"
+                 "/Device: router1 (10.0.2.15)\n/App: sshd[412]\n");
+    fields.from_name = WORD_CYRILLIC " router1";
+    strcpy(alert.text, WORD_CYRILLIC " " WORD_CYRILLIC ": sda1 " BELL);
+    alert.severity = SEVERITY_INFO;
+    write_golden(golden, "cyrillic8", &fields,
+                 "text: " WORD_CYRILLIC " " WORD_CYRILLIC ": sda1 " BELL "\n"
+                 "subject: [router1] INFO: sshd@web1: " WORD_CYRILLIC " " WORD_CYRILLIC
+                 ": sda1 " BELL "\n"
+                 "name: " WORD_CYRILLIC " router1\nencoding: 8bit\nimportance: low\n");
+    fields.eight_bit = false;
+    write_golden(golden, "cyrillic7", &fields,
+                 "text: " WORD_CYRILLIC " " WORD_CYRILLIC ": sda1 " BELL "\n"
+                 "encoding: quoted-printable\n");
+    fields.device = WORD_CYRILLIC "-1";
+    fields.attempt = 2;
+    write_golden(golden, "device", &fields,
+                 "/Device: " WORD_CYRILLIC "-1 (10.0.2.15)\n/Late: attempt 2\n"
+                 "subject: [" WORD_CYRILLIC "-1] INFO: sshd@web1: " WORD_CYRILLIC " " WORD_CYRILLIC
+                 ": sda1 " BELL "\n");
+}
+
+/* Texts that something on the way might misunderstand: each must arrive as it is. */
+static void write_awkward(struct golden *golden)
+{
+    static const char *const texts[] = {
+        "From 10.0.0.1: connection refused",
+        ".",
+        "..",
+        ".hidden",
+        "-- ",
+        "=?UTF-8?B?SGVsbG8=?= is not encoded",
+        "a=b=3D=\\=20",
+        "Subject: no header",
+        "To: a@b\\r\\nBcc: c@d",
+        "<b>&amp;</b> \"quoted\" (comment) ; ,",
+        "=?=?=?",
+        "mixed " WORD_CYRILLIC " =?x?q?y?= ascii " WORD_CYRILLIC,
+    };
+    struct alert alert = plain_alert();
+    struct rfc5322_fields fields = plain_fields(&alert);
+
+    alert.app[0] = alert.host[0] = alert.sender[0] = '\0';
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        char name[32];
+        char expected[512];
+        size_t size = strlen(texts[i]);
+
+        strcpy(alert.text, texts[i]);
+        while (size > 0 && texts[i][size - 1] == ' ') {
+            size--;
+        }
+        snprintf(name, sizeof name, "awkward%02zu", i);
+        snprintf(expected, sizeof expected, "text: %.*s\nsubject: [router1] CRITICAL: %.*s\n",
+                 (int)size, texts[i], (int)size, texts[i]);
+        write_golden(golden, name, &fields, expected);
+    }
+}
+
+/* A text of many words out of a small generator, by character and byte so long that it is cut. */
+static void write_long(struct golden *golden)
+{
+    static const char *const words[] = {"disk",
+                                        "is",
+                                        WORD_CYRILLIC,
+                                        BELL BELL,
+                                        "=?",
+                                        "sda1:",
+                                        "0123456789012345678901234567890123456789"
+                                        "01234567890123456789012345678901234567890123456789"};
+    uint32_t seed = 2463534242u;
+
+    for (unsigned i = 0; i < 300; i++) {
+        struct alert alert = plain_alert();
+        struct rfc5322_fields fields = plain_fields(&alert);
+        struct text text = text_begin(alert.text, sizeof alert.text);
+        char name[32];
+        char expected[2048];
+        char subject[512];
+        size_t length = 10 + i;
+        size_t chars = 0;
+        size_t at = 0;
+
+        while (text.length < length && text.length < 300) {
+            seed ^= seed << 13;
+            seed ^= seed >> 17;
+            seed ^= seed << 5;
+            if (text.length > 0 && seed % 8 != 0) {
+                text_add_char(&text, ' ');
+            }
+            text_add(&text, words[seed / 8 % (sizeof words / sizeof words[0])]);
+        }
+        /* The same cut as section_subject() makes, told in another way: 80 characters, 240 bytes.
+         */
+        while (alert.text[at] != '\0' && chars < 80) {
+            size_t next = at + 1;
+
+            while (((uint8_t)alert.text[next] & 0xC0) == 0x80) {
+                next++;
+            }
+            if (next > 240) {
+                break;
+            }
+            at = next;
+            chars++;
+        }
+        snprintf(subject, sizeof subject, "%.*s", (int)at, alert.text);
+        if (alert.text[at] != '\0') {
+            while (at > 0 && subject[at - 1] == ' ') {
+                at--;
+            }
+            strcpy(subject + at, "...");
+        }
+        fields.eight_bit = i % 2 == 0;
+        snprintf(name, sizeof name, "long%03u", i);
+        snprintf(expected, sizeof expected,
+                 "text: %s\nsubject: [router1] CRITICAL: sshd@web1: %s\n", alert.text, subject);
+        write_golden(golden, name, &fields, expected);
+    }
+}
+
+/* Everything that could end a header, everywhere; and the longest that the structures hold. */
+static void write_hostile(struct golden *golden)
+{
+    static const char evil[] = "x\r\nBcc: evil@example.com\r\n\r\n<\"@\xFF\x80,\x01\xC2\x85";
+    static const char *const to[] = {evil, "b@example.com"};
+    struct alert alert = plain_alert();
+    struct rfc5322_fields fields = plain_fields(&alert);
+    static char longest[254 + 1];
+    const char *long_to[] = {longest, longest};
+
+    strcpy(alert.text, evil);
+    strcpy(alert.app, evil);
+    strcpy(alert.host, evil);
+    memcpy(alert.source, "a\r\n\r\nb\xFF", 8);
+    memcpy(alert.sender, "c\r\nd: e\xFF", 9);
+    fields.from_name = evil;
+    fields.device = evil;
+    fields.board = evil;
+    fields.version = evil;
+    fields.address = evil;
+    fields.zone_minutes = 100000;
+    alert.severity = 200;
+    alert.facility = 99;
+    write_golden(golden, "hostile", &fields,
+                 "text: x  Bcc: evil@example.com    <\"@" REPLACEMENT REPLACEMENT ",\n"
+                 "to: admin@example.com\ndate: 2026-11-21T22:05:56+00:00\n"
+                 "/Severity: unknown\n/Facility: unknown\n");
+    fields = plain_fields(&alert);
+    fields.from = "a\r\nBcc:x@y";
+    fields.to = to;
+    fields.to_count = 2;
+    fields.message_id = "1\r\nBcc: <x@y>";
+    fields.from_name = "=?UTF-8?B?AAAA?=";
+    {
+        static char mail[MAIL_BYTES];
+
+        compose(&fields, mail, sizeof mail - 1);
+        assert_null(strstr(mail, "\r\nBcc"));
+        assert_non_null(strstr(mail, "<a__Bcc:x@y>"));
+        assert_non_null(strstr(mail, "Message-ID: <1__Bcc:__x@y_>\r\n"));
+    }
+    fields = plain_fields(&alert);
+    memset(longest, 'a', sizeof longest - 1);
+    memcpy(longest + 60, "@example.", 9);
+    fields.from = longest;
+    fields.to = long_to;
+    fields.to_count = 2;
+    fields.device = longest;
+    fields.from_name = longest;
+    memset(alert.text, 'x', sizeof alert.text - 1);
+    memset(alert.app, 'y', sizeof alert.app - 1);
+    memset(alert.host, 'z', sizeof alert.host - 1);
+    alert.text[sizeof alert.text - 1] = '\0';
+    alert.app[sizeof alert.app - 1] = '\0';
+    alert.host[sizeof alert.host - 1] = '\0';
+    write_golden(golden, "longest", &fields, "encoding: quoted-printable\n");
+    fields.to_count = 0;
+    alert.text[0] = '\0';
+    write_golden(golden, "empty", &fields, "to: \ntext: (no text)\n");
+}
+
+static void test_python_reads_them(void **state)
+{
+    struct golden golden = {.folder = "rfc5322-mails"};
+    char command[512];
+
+    (void)state;
+    assert_true(mkdir(golden.folder, 0777) == 0 || access(golden.folder, W_OK) == 0);
+    write_ordinary(&golden);
+    write_awkward(&golden);
+    write_long(&golden);
+    write_hostile(&golden);
+    assert_int_equal(golden.count, 4 + 12 + 300 + 3);
+    snprintf(command, sizeof command, "python3 %s/check_mail.py %s", TESTS_DIR, golden.folder);
+    assert_int_equal(system(command), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_golden), cmocka_unit_test(test_size_of_object),
+        cmocka_unit_test(test_splits), cmocka_unit_test(test_eight_bit_is_told),
+        cmocka_unit_test(test_facts),  cmocka_unit_test(test_python_reads_them),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
