@@ -32,6 +32,8 @@ def check(path):
             yield number, f"{len(line)} columns, at most {COLUMNS_MAX}"
         if "\t" in line:
             yield number, "a tab"
+        if "/*" in line and line.endswith("\\") and "*/" not in line:
+            yield number, "a comment that goes on in the next line of a macro: put it above"
         if line != line.rstrip():
             yield number, "blanks at the end of the line"
     if text and not text.endswith("\n"):
