@@ -7,6 +7,9 @@
 #include <stdint.h>
 
 /* All memory and device accesses before it are done before any after it. */
-static inline void arch_barrier(void) { __asm volatile("dsb" ::: "memory"); }
+static inline void arch_barrier(void)
+{
+    __asm volatile("dsb" ::: "memory");
+}
 
 #endif

@@ -1,8 +1,8 @@
 /* board.h - what a board fills in, and all that the device knows of one.
  *
- * boards/NAME/board.c defines `const struct board board`. Where a board lacks something, the pointer is
- * NULL and the device does without it and says so. Nothing here waits without a bound, except idle(), which
- * returns at the next interrupt.
+ * boards/NAME/board.c defines `const struct board board`. Where a board lacks something, the
+ * pointer is NULL and the device does without it and says so. Nothing here waits without a bound,
+ * except idle(), which returns at the next interrupt.
  */
 #ifndef TOCSIN_HAL_BOARD_H
 #define TOCSIN_HAL_BOARD_H
@@ -19,7 +19,7 @@ enum reset_cause {
     RESET_COMMAND,  /* A person typed `reboot`. */
     RESET_FAULT,    /* A CPU exception or a failed assertion; see reset_detail(). */
     RESET_WATCHDOG,
-    RESET_EXTERNAL  /* RAM survived, but nobody on the device asked for it. */
+    RESET_EXTERNAL /* RAM survived, but nobody on the device asked for it. */
 };
 
 struct board {
@@ -28,23 +28,25 @@ struct board {
 
     void (*init)(void); /* Clocks, console, interrupts; called once, first. */
 
-    uint64_t (*millis)(void);  /* Monotonic milliseconds since reset. */
-    uint32_t (*ticks)(void);   /* The fastest counter there is, for timing entropy. */
-    void (*idle)(uint32_t ms_max); /* WFI until an interrupt or about ms_max; race-free with wake-ups. */
+    uint64_t (*millis)(void); /* Monotonic milliseconds since reset. */
+    uint32_t (*ticks)(void);  /* The fastest counter there is, for timing entropy. */
+    void (*idle)(
+        uint32_t ms_max); /* WFI until an interrupt or about ms_max; race-free with wake-ups. */
 
-    /* Console: getc returns -1 when nothing is there; write returns within a bound, dropping the rest. */
+    /* Console: getc returns -1 when nothing is there; write returns within a bound, dropping the
+     * rest. */
     int (*console_getc)(void);
     void (*console_write)(const char *text, size_t size);
 
     const struct flash *flash;
     const struct nic *nic;
 
-    int (*random)(void *out, size_t size);    /* Hardware generator; NULL: none. 0 or E_IO. */
-    int (*rtc_read)(uint64_t *unix_s);        /* NULL: none. E_MISSING: not set. */
-    int (*rtc_write)(uint64_t unix_s);        /* NULL: read-only or none. */
+    int (*random)(void *out, size_t size); /* Hardware generator; NULL: none. 0 or E_IO. */
+    int (*rtc_read)(uint64_t *unix_s);     /* NULL: none. E_MISSING: not set. */
+    int (*rtc_write)(uint64_t unix_s);     /* NULL: read-only or none. */
 
     enum reset_cause (*reset_cause)(void);
-    const char *(*reset_detail)(void);        /* "HardFault pc=0x1234 ..." or "". */
+    const char *(*reset_detail)(void); /* "HardFault pc=0x1234 ..." or "". */
     void (*reset)(enum reset_cause why) __attribute__((noreturn));
 
     size_t (*stack_used_max)(void); /* Deepest use of the painted stack so far, in bytes. */

@@ -1,5 +1,7 @@
 #include "hal/clock.h"
 
+#include "hal/mmio.h"
+
 /* More polls than any CPU makes within one tick of the slowest clock here (1 MHz). */
 #define STALLS_MAX 1000000u
 
@@ -19,5 +21,18 @@ bool clock_timeout_over(struct clock_timeout *timeout)
         return true;
     }
     timeout->left_ticks -= elapsed;
+    return false;
+}
+
+bool wait_for_bits(uintptr_t address, uint32_t mask, uint32_t value, struct clock_timeout *timeout)
+{
+    bool over;
+
+    do {
+        over = clock_timeout_over(timeout);
+        if ((mmio_read(address) & mask) == value) {
+            return true;
+        }
+    } while (!over);
     return false;
 }

@@ -58,9 +58,15 @@ void crash_boot(void)
     record_seal();
 }
 
-enum reset_cause crash_cause(void) { return boot_cause; }
+enum reset_cause crash_cause(void)
+{
+    return boot_cause;
+}
 
-const char *crash_detail(void) { return boot_cause == RESET_FAULT ? record.detail : ""; }
+const char *crash_detail(void)
+{
+    return boot_cause == RESET_FAULT ? record.detail : "";
+}
 
 void crash_mark(enum reset_cause why)
 {
@@ -81,7 +87,10 @@ bool crash_begin(void)
     return true;
 }
 
-void crash_print(const char *text) { board.console_write(text, strlen(text)); }
+void crash_print(const char *text)
+{
+    board.console_write(text, strlen(text));
+}
 
 static void register_text(char out[24], const char *name, uint32_t value)
 {
@@ -154,7 +163,10 @@ void board_panic(const char *what, const char *file, int line)
     board.reset(RESET_FAULT);
 }
 
-size_t stack_bytes(void) { return (size_t)(__stack_top - __stack_bottom) * sizeof(uint32_t); }
+size_t stack_bytes(void)
+{
+    return (size_t)(__stack_top - __stack_bottom) * sizeof(uint32_t);
+}
 
 size_t stack_used_max(void)
 {
@@ -176,4 +188,7 @@ void __assert_func(const char *file, int line, const char *function, const char 
     board_panic(expression, file, line);
 }
 
-void abort(void) { board_panic("abort", "C library", 0); }
+void abort(void)
+{
+    board_panic("abort", "C library", 0);
+}

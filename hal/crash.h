@@ -1,7 +1,8 @@
-/* crash.h - why the last run ended: a record in RAM that survives a reset, and the output of a dying device.
+/* crash.h - why the last run ended: a record in RAM that survives a reset, and the output of a
+ * dying device.
  *
- * Costs 256 bytes of no-init RAM. Uses the board's polled console and no interrupt, so that it works
- * inside a fault handler.
+ * Costs 256 bytes of no-init RAM. Uses the board's polled console and no interrupt, so that it
+ * works inside a fault handler.
  */
 #ifndef TOCSIN_HAL_CRASH_H
 #define TOCSIN_HAL_CRASH_H
@@ -30,7 +31,8 @@ void crash_print_register(const char *name, uint32_t value);
 void crash_note(const char *text);
 void crash_note_register(const char *name, uint32_t value);
 
-/* Stack paint, written by the start-up between the linker's __stack_bottom and the stack pointer. */
+/* Stack paint, written by the start-up between the linker's __stack_bottom and the stack pointer.
+ */
 #define STACK_PAINT 0x7C57AC4Bu
 size_t stack_used_max(void);
 size_t stack_bytes(void);

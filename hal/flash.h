@@ -1,7 +1,8 @@
 /* flash.h - one raw NOR flash.
  *
- * Program can only turn erased bits into the other value; an erase block goes back as a whole. Every call
- * is bounded in time by the driver and verified by it; addresses count from the start of the part.
+ * Program can only turn erased bits into the other value; an erase block goes back as a whole.
+ * Every call is bounded in time by the driver and verified by it; addresses count from the start of
+ * the part.
  */
 #ifndef TOCSIN_HAL_FLASH_H
 #define TOCSIN_HAL_FLASH_H
@@ -19,9 +20,9 @@ struct flash {
     uint8_t erased;         /* What an erased byte reads: 0xFF, or 0x00. */
     uint32_t config_base;   /* Region "configuration": two slots, whole erase blocks. */
     uint32_t config_bytes;
-    uint32_t log_base;      /* Region "log": a ring of whole erase blocks. */
+    uint32_t log_base; /* Region "log": a ring of whole erase blocks. */
     uint32_t log_bytes;
-    void *context;          /* The driver's own. */
+    void *context; /* The driver's own. */
 
     /* E_INVALID: outside the part, or misaligned; E_IO: the part did not answer in its bound. */
     int (*read)(const struct flash *flash, uint32_t address, void *out, size_t size);

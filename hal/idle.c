@@ -8,7 +8,10 @@
 /* Of the one CPU, hence at file scope; set in interrupts, cleared by the main loop. */
 static volatile bool woken;
 
-void idle_wake(void) { woken = true; }
+void idle_wake(void)
+{
+    woken = true;
+}
 
 void idle_for(uint32_t ms_max)
 {

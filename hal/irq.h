@@ -1,7 +1,7 @@
 /* irq.h - interrupts, as each architecture's start-up provides them.
  *
- * Handlers do no work: they move bytes into a ring or mask their source, call idle_wake() and return. Numbers
- * are those of the board's interrupt controller.
+ * Handlers do no work: they move bytes into a ring or mask their source, call idle_wake() and
+ * return. Numbers are those of the board's interrupt controller.
  */
 #ifndef TOCSIN_HAL_IRQ_H
 #define TOCSIN_HAL_IRQ_H

@@ -1,7 +1,7 @@
 /* nic.h - one Ethernet interface that moves whole frames (without FCS) and never waits.
  *
- * The driver owns its DMA buffers. A frame is copied once in each direction: on this class of machine that
- * is cheaper than the bookkeeping of lending buffers, and a bug in the stack cannot corrupt the ring.
+ * The driver owns its buffers and lends one received frame at a time; a frame to send is copied, so
+ * that the stack's own buffer is free when send() returns.
  */
 #ifndef TOCSIN_HAL_NIC_H
 #define TOCSIN_HAL_NIC_H
@@ -29,10 +29,11 @@ struct nic {
      * E_IO: no such chip, or its reset did not end in its bound. */
     int (*init)(const struct nic *nic, uint8_t mac[6]);
     bool (*link_up)(const struct nic *nic); /* Reads the PHY. */
-    /* Queues one frame, gathered from fragments. E_SPACE: no descriptor free; E_INVALID: too long. */
+    /* Queues one frame, gathered from fragments. E_SPACE: no descriptor free; E_INVALID: too long.
+     */
     int (*send)(const struct nic *nic, const struct nic_fragment *fragments, size_t count);
-    /* The oldest received frame, in the driver's buffer until rx_ack(); size 0: none now. Damaged and
-     * overlong frames never show. */
+    /* The oldest received frame, in the driver's buffer until rx_ack(); size 0: none now. Damaged
+     * and overlong frames never show. */
     const uint8_t *(*rx_buf)(const struct nic *nic, size_t *size);
     void (*rx_ack)(const struct nic *nic); /* Gives the buffer back to the ring. */
     void (*stats)(const struct nic *nic, struct nic_stats *stats);

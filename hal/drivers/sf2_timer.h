@@ -1,4 +1,5 @@
-/* sf2_timer.h - timer 1 of the SmartFusion2's MSS, one-shot, as the alarm that ends a sleep (UG0331).
+/* sf2_timer.h - timer 1 of the SmartFusion2's MSS, one-shot, as the alarm that ends a sleep
+ * (UG0331).
  *
  * It only wakes; what time it is comes from elsewhere, so its exact rate does not matter.
  */

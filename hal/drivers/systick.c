@@ -21,7 +21,10 @@ void systick_init(uint32_t clock_hz)
     mmio_write(SYST_CSR, SYST_CSR_ENABLE | SYST_CSR_TICKINT | SYST_CSR_CLKSOURCE);
 }
 
-void systick_interrupt(void) { periods = periods + 1; }
+void systick_interrupt(void)
+{
+    periods = periods + 1;
+}
 
 struct moment {
     uint32_t periods;
@@ -34,8 +37,8 @@ static struct moment now(void)
     uint32_t value = mmio_read(SYST_CVR);
     struct moment moment = {periods, 0};
 
-    /* The counter may have wrapped without its interrupt having been taken. Only a value read after the
-     * pending bit was seen surely belongs to the new period. */
+    /* The counter may have wrapped without its interrupt having been taken. Only a value read after
+     * the pending bit was seen surely belongs to the new period. */
     if (mmio_read(SCB_ICSR) & SCB_ICSR_PENDSTSET) {
         value = mmio_read(SYST_CVR);
         moment.periods++;
@@ -62,9 +65,15 @@ uint32_t clock_ticks(void)
     return moment.periods * period_ticks + moment.ticks;
 }
 
-uint32_t clock_ticks_per_ms(void) { return ticks_per_ms; }
+uint32_t clock_ticks_per_ms(void)
+{
+    return ticks_per_ms;
+}
 
-uint32_t clock_raw(void) { return mmio_read(SYST_CVR); }
+uint32_t clock_raw(void)
+{
+    return mmio_read(SYST_CVR);
+}
 
 uint32_t clock_elapsed(uint32_t *last)
 {

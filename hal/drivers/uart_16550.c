@@ -74,13 +74,10 @@ void uart_16550_write(struct uart_16550 *uart, const char *text, size_t size)
 {
     while (size > 0) {
         struct clock_timeout timeout = clock_timeout(uart->tx_stuck ? 0 : TX_TIMEOUT_MS);
-        while (!(mmio_read(uart->base + LSR) & LSR_THRE)) {
-            if (clock_timeout_over(&timeout)) {
-                uart->tx_stuck = true;
-                return;
-            }
+        uart->tx_stuck = !wait_for_bits(uart->base + LSR, LSR_THRE, LSR_THRE, &timeout);
+        if (uart->tx_stuck) {
+            return;
         }
-        uart->tx_stuck = false;
         for (unsigned i = 0; i < TX_FIFO_BYTES && size > 0; i++, size--) {
             mmio_write(uart->base + THR, (uint8_t)*text++);
         }

@@ -1,4 +1,5 @@
-/* fault.c - a CPU exception: registers and the reason go to the console and into the crash record; reset. */
+/* fault.c - a CPU exception: registers and the reason go to the console and into the crash record;
+ * reset. */
 #include "cortex_m.h"
 
 #include "hal/crash.h"
@@ -8,8 +9,8 @@ extern uint32_t __stack_bottom[], __stack_top[];
 
 /* As fault_entry stores them; .noinit, since .bss may be what is broken. */
 struct fault_frame {
-    uint32_t live[13]; /* r0 to r12 on entry to the handler. */
-    uint32_t sp;       /* Main stack pointer there. */
+    uint32_t live[13];   /* r0 to r12 on entry to the handler. */
+    uint32_t sp;         /* Main stack pointer there. */
     uint32_t stacked[8]; /* r0-r3, r12, lr, pc, xpsr; zeros when sp points outside of the stack. */
 };
 
@@ -17,8 +18,8 @@ static struct fault_frame fault_frame __attribute__((section(".noinit"), used));
 
 __attribute__((used, noreturn)) static void fault_report(void);
 
-/* No stack may be used before the pointer is known to be good, and what it held is saved first. The stack
- * is begun anew, for nothing returns from here. */
+/* No stack may be used before the pointer is known to be good, and what it held is saved first. The
+ * stack is begun anew, for nothing returns from here. */
 __attribute__((naked)) void fault_entry(void)
 {
     __asm volatile("cpsid i\n\t"
@@ -83,8 +84,9 @@ static const char *exception_name(uint32_t exception)
                                         [EXCEPTION_BUS_FAULT] = "BusFault",
                                         [EXCEPTION_USAGE_FAULT] = "UsageFault"};
 
-    return exception >= EXCEPTION_NMI && exception <= EXCEPTION_USAGE_FAULT ? names[exception]
-                                                                          : "unexpected exception";
+    return exception >= EXCEPTION_NMI && exception <= EXCEPTION_USAGE_FAULT
+               ? names[exception]
+               : "unexpected exception";
 }
 
 static void fault_reason(uint32_t cfsr, uint32_t hfsr, bool stack_bad)

@@ -31,9 +31,21 @@ static const struct vectors vectors __attribute__((section(".vectors"), used)) =
     .stack_top = __stack_top,
     .handlers =
         {
-            reset_entry, fault_entry, fault_entry, fault_entry, fault_entry,
-            fault_entry, fault_entry, fault_entry, fault_entry, fault_entry,
-            fault_entry, fault_entry, fault_entry, fault_entry, systick_interrupt,
+            reset_entry,
+            fault_entry,
+            fault_entry,
+            fault_entry,
+            fault_entry,
+            fault_entry,
+            fault_entry,
+            fault_entry,
+            fault_entry,
+            fault_entry,
+            fault_entry,
+            fault_entry,
+            fault_entry,
+            fault_entry,
+            systick_interrupt,
         },
     .irqs = {[0 ... IRQ_COUNT - 1] = irq_entry},
 };
@@ -49,8 +61,8 @@ static void stack_paint(void)
     }
 }
 
-/* What a stray pointer does most: read or write through NULL, and jump into data. The vectors themselves are
- * fetched past the MPU. */
+/* What a stray pointer does most: read or write through NULL, and jump into data. The vectors
+ * themselves are fetched past the MPU. */
 static void protect(void)
 {
     if ((mmio_read(MPU_TYPE) & MPU_TYPE_DREGION) == 0) {
@@ -98,7 +110,10 @@ void irq_init(void)
     __asm volatile("cpsie i" ::: "memory");
 }
 
-void irq_enable(unsigned number) { mmio_write(NVIC_ISER + 4 * (number / 32), 1u << (number % 32)); }
+void irq_enable(unsigned number)
+{
+    mmio_write(NVIC_ISER + 4 * (number / 32), 1u << (number % 32));
+}
 
 uint32_t irq_lock(void)
 {
@@ -108,9 +123,15 @@ uint32_t irq_lock(void)
     return state;
 }
 
-void irq_unlock(uint32_t state) { __asm volatile("msr primask, %0" ::"r"(state) : "memory"); }
+void irq_unlock(uint32_t state)
+{
+    __asm volatile("msr primask, %0" ::"r"(state) : "memory");
+}
 
-void irq_wait(void) { __asm volatile("dsb\n\twfi\n\tisb" ::: "memory"); }
+void irq_wait(void)
+{
+    __asm volatile("dsb\n\twfi\n\tisb" ::: "memory");
+}
 
 void cortex_m_reset(void)
 {
