@@ -1,4 +1,5 @@
-/* smtp.h - a mail submission client that does no I/O (RFC 5321, 6409, 3207, 4954, 2920, 1870, 6152).
+/* smtp.h - a mail submission client that does no I/O (RFC 5321, 6409, 3207, 4954, 2920, 1870,
+ * 6152).
  *
  * The engine is a state machine between a byte stream and a message. It never asks the time, never
  * allocates and never sees a socket. Pump it:
@@ -9,11 +10,10 @@
  *         if (want & SMTP_WANT_TX)      send smtp_tx_buf(), then smtp_tx_ack()
  *         if (want & SMTP_WANT_TLS)     start TLS on the stream, then smtp_tls_started()
  *         if (want & SMTP_WANT_MESSAGE) smtp_message() or smtp_quit()
- *         if (want & SMTP_WANT_BODY)    write into smtp_body_buf(), smtp_body_ack(); smtp_body_end()
- *         if (want & SMTP_WANT_RX)      put received bytes in smtp_rx_buf(), then smtp_rx_ack()
- *         if (want & SMTP_CLOSED)       done: smtp_failure() is NULL after a good end
- *         at smtp_deadline()            smtp_timeout()
- *         when the stream ends          smtp_eof()
+ *         if (want & SMTP_WANT_BODY)    write into smtp_body_buf(), smtp_body_ack();
+ * smtp_body_end() if (want & SMTP_WANT_RX)      put received bytes in smtp_rx_buf(), then
+ * smtp_rx_ack() if (want & SMTP_CLOSED)       done: smtp_failure() is NULL after a good end at
+ * smtp_deadline()            smtp_timeout() when the stream ends          smtp_eof()
  *     }
  *
  * Cost: sizeof(struct smtp), all of it in the object; no other buffer. Call from one context only.
@@ -27,15 +27,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SMTP_RCPT_MAX 8       /* Recipients of one message. */
-#define SMTP_TX_BYTES 1024    /* MAIL, all RCPT and DATA must fit: one segment (RFC 2920). */
-#define SMTP_RX_BYTES 512     /* One reply line (RFC 5321 4.5.3.1.5); a longer one is cut, not refused. */
-#define SMTP_TEXT_BYTES 200   /* What is kept of the server's own words. */
-#define SMTP_ADDRESS_MAX 254  /* RFC 5321 4.5.3.1.3, erratum 1690. */
+#define SMTP_RCPT_MAX 8    /* Recipients of one message. */
+#define SMTP_TX_BYTES 1024 /* MAIL, all RCPT and DATA must fit: one segment (RFC 2920). */
+#define SMTP_RX_BYTES \
+    512 /* One reply line (RFC 5321 4.5.3.1.5); a longer one is cut, not refused. */
+#define SMTP_TEXT_BYTES 200  /* What is kept of the server's own words. */
+#define SMTP_ADDRESS_MAX 254 /* RFC 5321 4.5.3.1.3, erratum 1690. */
 
 enum smtp_tls {
     SMTP_TLS_IMPLICIT, /* The stream is TLS before the engine starts (RFC 8314). */
-    SMTP_TLS_STARTTLS, /* The engine asks for TLS after STARTTLS (RFC 3207), or fails with E_SECURITY. */
+    SMTP_TLS_STARTTLS, /* The engine asks for TLS after STARTTLS (RFC 3207), or fails with
+                          E_SECURITY. */
     SMTP_TLS_OFF       /* Clear text, because a person wrote so. */
 };
 
@@ -60,11 +62,11 @@ struct smtp_params {
     const char *user;      /* NULL or "" when the server wants no AUTH. */
     const char *password;
     enum smtp_tls tls;
-    bool auth_without_tls;     /* Lets AUTH go in clear with SMTP_TLS_OFF. */
-    uint32_t greeting_ms_max;  /* RFC 5321 4.5.3.2: 5 min; each 0 means the engine's default. */
-    uint32_t command_ms_max;   /* EHLO, STARTTLS, AUTH, MAIL, RCPT, RSET, DATA's 354. */
-    uint32_t body_ms_max;      /* Between two pieces of the body that the stream takes. */
-    uint32_t accept_ms_max;    /* From the final dot to its reply; RFC 5321 wants 10 min. */
+    bool auth_without_tls;    /* Lets AUTH go in clear with SMTP_TLS_OFF. */
+    uint32_t greeting_ms_max; /* RFC 5321 4.5.3.2: 5 min; each 0 means the engine's default. */
+    uint32_t command_ms_max;  /* EHLO, STARTTLS, AUTH, MAIL, RCPT, RSET, DATA's 354. */
+    uint32_t body_ms_max;     /* Between two pieces of the body that the stream takes. */
+    uint32_t accept_ms_max;   /* From the final dot to its reply; RFC 5321 wants 10 min. */
 };
 
 /* One envelope, borrowed until the message has its result. */
@@ -98,9 +100,10 @@ struct smtp_failure {
     int error; /* enum error: its class. */
     enum smtp_stage stage;
     enum smtp_cause cause;
-    int code;                    /* Reply code, or 0 when the server said nothing. */
-    char enhanced[12];           /* "5.7.8" or "" (RFC 2034, 3463). */
-    char text[SMTP_TEXT_BYTES];  /* The server's words, printable, multi-line joined with " / "; or ours. */
+    int code;                   /* Reply code, or 0 when the server said nothing. */
+    char enhanced[12];          /* "5.7.8" or "" (RFC 2034, 3463). */
+    char text[SMTP_TEXT_BYTES]; /* The server's words, printable, multi-line joined with " / "; or
+                                   ours. */
 };
 
 /* The result of the last message. */
@@ -109,7 +112,7 @@ struct smtp_result {
     uint32_t accepted_mask;  /* Bit i: rcpt[i] has the mail; all zero while error is not 0. */
     uint32_t refused_mask;   /* Bit i: RCPT for rcpt[i] was refused. */
     uint32_t transient_mask; /* Those of refused_mask that are worth another try. */
-    bool unanswered;         /* The final dot was sent and no reply came: the server may have it all. */
+    bool unanswered; /* The final dot was sent and no reply came: the server may have it all. */
     struct smtp_failure failure; /* The failure, or the first refused recipient's reply. */
     char text[SMTP_TEXT_BYTES];  /* The reply to the final dot: it often holds the queue id. */
 };
@@ -137,12 +140,14 @@ enum {
 #include "net/smtp_state.h" /* struct smtp; private. */
 
 /* Begins a session on a stream that has just opened (SMTP_TLS_IMPLICIT: whose TLS is up).
- * E_CONFIG: ehlo_name, user or password holds CR, LF or NUL-adjacent bytes that no command can carry. */
+ * E_CONFIG: ehlo_name, user or password holds CR, LF or NUL-adjacent bytes that no command can
+ * carry. */
 MUST_CHECK int smtp_init(struct smtp *smtp, const struct smtp_params *params, uint64_t now_ms);
 
 unsigned smtp_want(const struct smtp *smtp);
 
-/* Bytes to send, owned by the engine until acknowledged. One turn is one buffer: write it at once. */
+/* Bytes to send, owned by the engine until acknowledged. One turn is one buffer: write it at once.
+ */
 const uint8_t *smtp_tx_buf(const struct smtp *smtp, size_t *size);
 void smtp_tx_ack(struct smtp *smtp, size_t size, uint64_t now_ms);
 
@@ -156,10 +161,11 @@ void smtp_tls_started(struct smtp *smtp, uint64_t now_ms);
 /* Starts a message, when SMTP_WANT_MESSAGE is set.
  * E_CONFIG: an address that no command can carry. E_PERMANENT: larger than the server's SIZE, or
  * eight_bit without 8BITMIME. E_INVALID: too many recipients, or not the time for it. */
-MUST_CHECK int smtp_message(struct smtp *smtp, const struct smtp_envelope *envelope, uint64_t now_ms);
+MUST_CHECK int smtp_message(struct smtp *smtp, const struct smtp_envelope *envelope,
+                            uint64_t now_ms);
 
-/* Room for body bytes, when SMTP_WANT_BODY is set. The engine ends lines (CRLF for a lone LF or CR) and
- * stuffs dots (RFC 5321 4.5.2). size can be small; 0 means send first. */
+/* Room for body bytes, when SMTP_WANT_BODY is set. The engine ends lines (CRLF for a lone LF or CR)
+ * and stuffs dots (RFC 5321 4.5.2). size can be small; 0 means send first. */
 uint8_t *smtp_body_buf(struct smtp *smtp, size_t *size);
 void smtp_body_ack(struct smtp *smtp, size_t size, uint64_t now_ms);
 void smtp_body_end(struct smtp *smtp, uint64_t now_ms);

@@ -1,0 +1,178 @@
+/* smtp_reply.c - received bytes become lines, lines become replies (RFC 5321 4.2, RFC 2034). */
+#include "net/smtp_dialogue.h"
+
+#include <string.h>
+
+#define REPLY_LINES_MAX 128
+#define REPLY_BYTES_MAX 65536
+#define LINE_KEPT 384 /* What stays of a line that is longer than rx. */
+
+_Static_assert(LINE_KEPT + 64 <= SMTP_RX_BYTES, "no room for the rest of a long line");
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* The code of a reply line (RFC 5321 4.2.1: first digit 2 to 5), or -1 when it is no reply line. */
+static int line_code(const char *line, size_t size)
+{
+    if (size < 3 || line[0] < '2' || line[0] > '5' || !is_digit(line[1]) || !is_digit(line[2]) ||
+        (size > 3 && line[3] != ' ' && line[3] != '-')) {
+        return -1;
+    }
+    return (line[0] - '0') * 100 + (line[1] - '0') * 10 + (line[2] - '0');
+}
+
+/* Length of the enhanced status code at text, of the class digit given; 0: none (RFC 3463 section
+ * 2). */
+static size_t enhanced_size(const char *text, size_t size, char class_digit)
+{
+    size_t at = 1;
+
+    if (size < 5 || text[0] != class_digit) {
+        return 0;
+    }
+    for (unsigned part = 0; part < 2; part++) {
+        size_t first;
+
+        if (at >= size || text[at++] != '.') {
+            return 0;
+        }
+        for (first = at; at < size && at - first < 3 && is_digit(text[at]); at++) {
+        }
+        if (at == first) {
+            return 0;
+        }
+    }
+    return at == size || text[at] == ' ' ? at : 0;
+}
+
+/* Adds one line's words to the reply's text, and keeps the first enhanced code apart. */
+static void keep_words(struct smtp_failure *reply, const char *line, size_t size)
+{
+    struct text text = {.bytes = reply->text, .size = sizeof reply->text};
+    size_t at = size > 4 ? 4 : size;
+    size_t enhanced = enhanced_size(line + at, size - at, line[0]);
+
+    if (enhanced > 0) {
+        if (reply->enhanced[0] == '\0') {
+            memcpy(reply->enhanced, line + at, enhanced);
+            reply->enhanced[enhanced] = '\0';
+        }
+        at += enhanced;
+    }
+    while (at < size && line[at] == ' ') {
+        at++;
+    }
+    text.length = strlen(reply->text);
+    if (at < size) {
+        if (text.length > 0) {
+            text_add(&text, " / ");
+        }
+        text_add_printable(&text, line + at, size - at);
+    }
+}
+
+static void fail_line(struct smtp *smtp, const char *words, const char *line, size_t size)
+{
+    struct text text = text_begin(smtp->reply.text, sizeof smtp->reply.text);
+
+    text_add_printable(&text, line, size);
+    smtp->rx_size = 0;
+    smtp_fail(smtp, E_TRANSIENT, SMTP_CAUSE_PROTOCOL, words);
+}
+
+/* One line without its line end. */
+static void take_line(struct smtp *smtp, const char *line, size_t size, uint64_t now_ms)
+{
+    int code = line_code(line, size);
+
+    if (smtp->state == STATE_QUIT) {
+        smtp_enter(smtp, STATE_CLOSED, now_ms); /* Whatever it says: we have said goodbye. */
+        return;
+    }
+    if (code < 0) {
+        fail_line(smtp, "this is not an SMTP reply", line, size);
+        return;
+    }
+    if (smtp->reply_lines == 0) {
+        smtp->reply.code = code;
+    } else if (code != smtp->reply.code) {
+        fail_line(smtp, "the lines of one reply have different codes", line, size);
+        return;
+    }
+    if (++smtp->reply_lines > REPLY_LINES_MAX || smtp->reply_bytes > REPLY_BYTES_MAX) {
+        fail_line(smtp, "a reply without end", line, size);
+        return;
+    }
+    if (smtp->state != STATE_EHLO || code >= 300) {
+        keep_words(&smtp->reply, line, size);
+    } else if (smtp->reply_lines > 1 && size > 4) {
+        smtp_ehlo_line(smtp, line + 4, size - 4);
+    }
+    if (size == 3 || line[3] == ' ') {
+        smtp_reply_done(smtp, now_ms);
+        smtp->reply_lines = 0;
+        smtp->reply_bytes = 0;
+        smtp->reply_early = false;
+        if (!smtp->failed) {
+            memset(&smtp->reply, 0, sizeof smtp->reply);
+        }
+    }
+}
+
+/* Makes room in a full rx that holds no line end: the line keeps its beginning. */
+static void cut_line(struct smtp *smtp)
+{
+    smtp->reply_bytes += smtp->rx_size - LINE_KEPT;
+    smtp->rx_size = LINE_KEPT;
+    smtp->line_cut = true;
+    if (smtp->reply_bytes > REPLY_BYTES_MAX) {
+        fail_line(smtp, "a reply without end", (const char *)smtp->rx, LINE_KEPT);
+    }
+}
+
+void smtp_take_lines(struct smtp *smtp, uint64_t now_ms)
+{
+    size_t at = 0;
+
+    while (at < smtp->rx_size && smtp->state != STATE_CLOSED && smtp->state != STATE_TLS) {
+        const uint8_t *line = smtp->rx + at;
+        const uint8_t *end = memchr(line, '\n', smtp->rx_size - at);
+        size_t size;
+
+        if (smtp->reply_lines == 0 && smtp->replies_due == 0) {
+            smtp->reply_early =
+                true; /* It stays so, even if a command leaves before its last byte. */
+        }
+        if (end == NULL) {
+            break;
+        }
+        size = (size_t)(end - line);
+        at += size + 1;
+        smtp->reply_bytes += (uint32_t)size + 1;
+        if (smtp->line_cut) {
+            size = LINE_KEPT;
+            smtp->line_cut = false;
+        }
+        while (size > 0 && line[size - 1] == '\r') {
+            size--;
+        }
+        take_line(smtp, (const char *)line, size, now_ms);
+    }
+    if (smtp->state == STATE_CLOSED) {
+        return; /* Closing has emptied rx. */
+    }
+    smtp->rx_size = (uint16_t)(smtp->rx_size - at);
+    memmove(smtp->rx, smtp->rx + at, smtp->rx_size);
+    if (smtp->state == STATE_TLS && smtp->rx_size > 0) {
+        /* Nothing may stand between the reply to STARTTLS and the handshake: what does was put
+         * there to be taken for the server's words under TLS. Not a byte more is sent. */
+        smtp->rx_size = 0;
+        smtp_fail(smtp, E_SECURITY, SMTP_CAUSE_INJECTED,
+                  "bytes in clear came behind the reply to STARTTLS");
+    } else if (smtp->rx_size == SMTP_RX_BYTES) {
+        cut_line(smtp);
+    }
+}
