@@ -137,6 +137,7 @@ static void status_mail(struct app *app)
     static const char *const tls[] = {"TLS on connect", "STARTTLS", "in clear, as configured"};
     const struct sender *sender = &app->sender;
     char line[LINE_BYTES + 20];
+    char tls_line[LINE_BYTES];
     struct text text = text_begin(line, sizeof line);
     enum sender_stage stage;
     const char *blocked = app_blocked(app, &stage);
@@ -154,11 +155,10 @@ static void status_mail(struct app *app)
         text_add(&text, "none: there is no valid configuration");
     }
     app_print(app, line);
-    if (sender->last_tls[0] != '\0') {
-        text = text_begin(line, sizeof line);
-        text_add(&text, "         ");
-        text_add(&text, sender->last_tls);
-        app_print(app, line);
+    sender_describe_tls(sender, tls_line + 9, sizeof tls_line - 9);
+    if (tls_line[9] != '\0') {
+        memset(tls_line, ' ', 9);
+        app_print(app, tls_line);
     }
     text = text_begin(line, sizeof line);
     add_count(&text, "sent     accepted", sender->accepted);

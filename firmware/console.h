@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONSOLE_LINE_BYTES 256
+#define CONSOLE_LINE_BYTES 200
 
 struct console {
     void (*write)(const char *text, size_t size);

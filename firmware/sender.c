@@ -116,11 +116,14 @@ static const struct session_engine smtp_engine = {
     .deadline = engine_deadline,
 };
 
-/* "TLS 1.2 ECDHE-ECDSA-CHACHA20-POLY1305 X25519; mail.example.com P-256, by Example CA" */
-static void describe_tls(struct sender *sender)
+void sender_describe_tls(const struct sender *sender, char *out, size_t size)
 {
     const struct tls_info *info = tls_info(sender->params.tls);
-    struct text text = text_begin(sender->last_tls, sizeof sender->last_tls);
+    struct text text = text_begin(out, size);
+
+    if (sender->sessions == 0 || info->suite == NULL || info->suite[0] == '\0') {
+        return;
+    }
 
     text_add(&text, info->version);
     text_add_char(&text, ' ');
@@ -146,6 +149,7 @@ static void describe_tls(struct sender *sender)
 static void session_moved(void *context, enum session_phase phase, uint64_t now_ms)
 {
     struct sender *sender = context;
+    char line[SENDER_TEXT_BYTES];
 
     if (phase == SESSION_RESOLVE) {
         report(sender, SENDER_DNS, true, now_ms, sender->params.config->mailhub.host);
@@ -156,9 +160,9 @@ static void session_moved(void *context, enum session_phase phase, uint64_t now_
         if (tls_info(sender->params.tls)->resumed) {
             sender->resumed++;
         }
-        describe_tls(sender);
-        sender->params.log(sender->params.context, sender->last_tls);
-        report(sender, SENDER_TLS, true, now_ms, sender->last_tls);
+        sender_describe_tls(sender, line, sizeof line);
+        sender->params.log(sender->params.context, line);
+        report(sender, SENDER_TLS, true, now_ms, line);
     }
 }
 
@@ -222,7 +226,6 @@ static void begin(struct sender *sender, const struct sender_now *now)
     sender->authenticated = false;
     sender->have_item = false;
     sender->sessions++;
-    sender->last_tls[0] = '\0';
     sender->stage_ms = now->now_ms;
     report(sender, SENDER_LINK, true, now->now_ms, "up");
     report(sender, SENDER_ADDRESS, true, now->now_ms, sender->address);

@@ -100,7 +100,6 @@ struct sender {
     uint32_t sessions, resumed, accepted, failed;
     uint64_t last_accepted_unix_s;
     char last_error[SENDER_TEXT_BYTES]; /* "" when the last session was good. */
-    char last_tls[SENDER_TEXT_BYTES];
     char last_peer[24];
 };
 
@@ -114,6 +113,9 @@ uint64_t sender_deadline(const struct sender *sender);
 
 /* Tries at once, whatever the backoff says. With is_test the next session is `test`'s. */
 void sender_hurry(struct sender *sender, bool is_test);
+
+/* The last connection's TLS in one line: "TLS 1.2 SUITE CURVE; SUBJECT KEY < ISSUER"; "" without one. */
+void sender_describe_tls(const struct sender *sender, char *out, size_t size);
 
 const char *sender_stage_name(enum sender_stage stage); /* "DNS", "recipient", ... */
 

@@ -9,7 +9,7 @@
 #include "hal/nic.h"
 
 #define SF2_MAC_RX_COUNT 4u
-#define SF2_MAC_TX_COUNT 2u
+#define SF2_MAC_TX_COUNT 1u
 #define SF2_MAC_BUFFER_BYTES 1536u
 
 /* As the DMA engine reads it. */

@@ -37,10 +37,10 @@
 
 /* Memory. The heap holds what is being sent; the pool what was received and not yet read. */
 #define MEM_ALIGNMENT 4
-#define MEM_SIZE 4608
+#define MEM_SIZE 3840
 #define MEMP_NUM_PBUF 4
 #define PBUF_POOL_BUFSIZE 512
-#define PBUF_POOL_SIZE 8
+#define PBUF_POOL_SIZE 7
 #define MEMP_NUM_UDP_PCB 4 /* DHCP, DNS, SNTP, syslog. */
 #define MEMP_NUM_TCP_PCB 3 /* One in use; older ones in TIME_WAIT give way. */
 #define MEMP_NUM_TCP_PCB_LISTEN 1

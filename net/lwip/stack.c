@@ -15,6 +15,7 @@
 
 #define LINK_CHECK_MS 250    /* How often the PHY is asked. */
 #define FRAMES_A_POLL_MAX 8  /* A flood must not starve the rest of the loop. */
+#define SEND_MS_MAX 2        /* A full frame takes 1.2 ms at 10 Mbit/s. */
 #define DATAGRAM_BYTES 1024  /* RFC 5424 6.1 wants 480 taken and recommends 2048; alerts hold 400. */
 
 /* lwIP is one stack with file-scope state of its own; this is the rest of it. */
@@ -26,7 +27,6 @@ static struct stack {
     bool dns_from_lease;
     bool sntp_running;
     ip_addr_t sntp_lease[2];
-    char datagram[DATAGRAM_BYTES];
 } stack;
 
 struct stack_listener {
@@ -78,7 +78,17 @@ static err_t frame_send(struct netif *netif, struct pbuf *p)
         fragment[count].size = part->len;
         count++;
     }
-    return stack.params.nic->send(stack.params.nic, fragment, count) < 0 ? ERR_MEM : ERR_OK;
+    /* A ring may be one frame long: waiting for it to leave is far shorter than a retransmission. */
+    for (uint64_t give_up_ms = stack.params.now_ms() + SEND_MS_MAX;;) {
+        int error = stack.params.nic->send(stack.params.nic, fragment, count);
+
+        if (error != E_SPACE) {
+            return error < 0 ? ERR_IF : ERR_OK;
+        }
+        if (stack.params.now_ms() >= give_up_ms) {
+            return ERR_MEM;
+        }
+    }
 }
 
 static err_t netif_begin(struct netif *netif)
@@ -281,12 +291,13 @@ static void datagram_received(void *arg, struct udp_pcb *pcb, struct pbuf *p,
                               const ip_addr_t *sender, u16_t port)
 {
     struct stack_listener *listener = arg;
-    u16_t size = pbuf_copy_partial(p, stack.datagram, sizeof stack.datagram, 0);
+    char datagram[DATAGRAM_BYTES];
+    u16_t size = pbuf_copy_partial(p, datagram, sizeof datagram, 0);
 
     (void)pcb;
     (void)port;
     pbuf_free(p);
-    listener->handler(listener->context, stack.datagram, size, ip4_addr_get_u32(ip_2_ip4(sender)));
+    listener->handler(listener->context, datagram, size, ip4_addr_get_u32(ip_2_ip4(sender)));
 }
 
 int stack_udp_listen(uint16_t port, stack_datagram *handler, void *context)
