@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""Proves the test servers themselves, with Python's own clients in the place of the device."""
+import smtplib
+import socket
+import ssl
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from peers import Bench, Certificates, Chrony, Dnsmasq, Dovecot, Evil, Exim, PeerError, Postfix, Tap  # noqa: E402
+from peers.bench import DOMAIN, HOST, NOBODY  # noqa: E402
+from peers.certificates import SERVERS  # noqa: E402
+from peers.evil import DROP  # noqa: E402
+
+
+class Client(smtplib.SMTP):
+    """Connects to loopback and expects the certificate of mail.example.test."""
+
+    def __init__(self, port, mode, context):
+        self._implicit = context if mode == "implicit" else None
+        super().__init__(timeout=10)
+        self.connect("127.0.0.1", port)
+        self._host = HOST
+        if mode == "starttls":
+            self.starttls(context=context)
+
+    def _get_socket(self, host, port, timeout):
+        plain = super()._get_socket(host, port, timeout)
+        return self._implicit.wrap_socket(plain, server_hostname=HOST) if self._implicit else plain
+
+
+def context(certificates, name):
+    made = ssl.create_default_context(cafile=str(certificates.root(name)))
+    made.maximum_version = ssl.TLSVersion.TLSv1_2
+    return made
+
+
+def expect(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def refused(action, kind, code=None):
+    try:
+        action()
+    except kind as error:
+        said = getattr(error, "smtp_code", None)
+        if isinstance(error, smtplib.SMTPRecipientsRefused):
+            said = next(iter(error.recipients.values()))[0]
+        expect(code is None or said == code, f"expected {code}, got {error}")
+        return
+    raise AssertionError(f"expected {kind.__name__}")
+
+
+def check_submission(server, dovecot, certificates):
+    """Every good combination delivers; every bad certificate is one; refusals have the right codes."""
+    sender, text = f"device@{DOMAIN}", "Subject: {}\r\n\r\n.dot\r\n"
+    for (mode, name), port in server.ports.items():
+        good = name in ("ecdsa", "rsa", "p384", "wildcard", "self")
+        if not good:
+            refused(lambda m=mode, n=name, p=port: Client(p, m, context(certificates, n)), ssl.SSLError)
+            continue
+        client = Client(port, mode, context(certificates, name))
+        client.login(dovecot.user, dovecot.password)
+        mailbox = server.name.lower()
+        client.sendmail(sender, [f"{mailbox}@{DOMAIN}"], text.format(f"{mode} {name}"))
+        client.quit()
+    mails = dovecot.wait(server.name.lower(), 10)
+    expect(len(mails) == 10, f"{len(mails)} of 10 mails came")
+    expect({mail["Subject"] for mail in mails} >= {"implicit ecdsa", "starttls rsa"}, "subjects")
+    expect(all("TLS" in mail["Received"] for mail in mails), "Received tells TLS")
+
+    client = Client(server.port("starttls"), "clear", None)
+    refused(lambda: client.login(dovecot.user, dovecot.password), smtplib.SMTPNotSupportedError)
+    client.close()
+    client = Client(server.port("implicit"), "implicit", context(certificates, "ecdsa"))
+    refused(lambda: client.sendmail(sender, [f"admin@{DOMAIN}"], ""), smtplib.SMTPException)
+    refused(lambda: client.login(dovecot.user, "wrong"), smtplib.SMTPAuthenticationError, 535)
+    for method in ("PLAIN", "LOGIN"):
+        client = Client(server.port("implicit"), "implicit", context(certificates, "ecdsa"))
+        client.ehlo()
+        client.user, client.password = dovecot.user, dovecot.password
+        client.auth(method, getattr(client, f"auth_{method.lower()}"))
+    for mailbox, code in (("full", 452), ("nobody-here", 550)):
+        refused(lambda m=mailbox: client.sendmail(sender, [f"{m}@{DOMAIN}"], ""), smtplib.SMTPRecipientsRefused, code)
+    server.hold("admin")
+    refused(lambda: client.sendmail(sender, [f"admin@{DOMAIN}"], ""), smtplib.SMTPRecipientsRefused, 451)
+    server.release("admin")
+    client.sendmail(sender, [f"admin@{DOMAIN}"], text.format("later"))
+
+
+def check_tap(bench, server, certificates):
+    """The attacks reach the client, and the tap tells a secret from none."""
+    port, trusted = server.port("starttls"), context(certificates, "ecdsa")
+    for attack in ("strip", "refuse", "inject", "garbage"):
+        tap = Tap(bench, port, attack)
+        try:
+            Client(tap.port, "starttls", trusted).close()
+        except (smtplib.SMTPException, ssl.SSLError, OSError):
+            pass
+        expect(not tap.secret_sent(), f"{attack}: nothing secret was sent")
+        expect(tap.conversations[0].server, f"{attack}: the server was heard")
+    for mode in ("implicit", "starttls"):
+        tap = Tap(bench, server.port(mode))
+        Client(tap.port, mode, trusted).quit()
+        expect(tap.secret_sent(), f"{mode}: application data is recognised")
+    tap = Tap(bench, server.port("implicit", "expired"))
+    refused(lambda: Client(tap.port, "implicit", trusted), ssl.SSLError)
+    expect(tap.conversations and not tap.secret_sent(), "expired: nothing of the application was sent")
+
+
+def check_evil(bench, server, dovecot, certificates):
+    evil = Evil(bench, certificates, [{"BODY": DROP}, {"DATA": "451 4.3.0 Later"}, {}, {"forward": server.port("implicit")}])
+    trusted = context(certificates, "ecdsa")
+    for error in (smtplib.SMTPServerDisconnected, smtplib.SMTPDataError, None, None):
+        client = Client(evil.port, "implicit", trusted)
+        client.login(dovecot.user, dovecot.password)
+
+        def send():
+            client.sendmail("a@example.test", ["admin@example.test"], "Subject: x\r\n\r\n..\r\n")
+        if error:
+            refused(send, error)
+        else:
+            send()
+            client.quit()
+    expect(evil.mails == [b"Subject: x\r\n\r\n..\r\n"], f"one mail was accepted: {evil.mails}")
+
+
+def main():
+    with Bench("check-peers", limit_s=120) as bench:
+        certificates = Certificates(bench)
+        dovecot = Dovecot(bench, certificates, ["admin", "full", "exim", "postfix"])
+        expect(dovecot.read("admin", implicit=False) == [], "POP3 with STLS reads an empty mailbox")
+        if bench.root_user:
+            expect(Path(f"/proc/{dovecot.process.popen.pid}").stat().st_uid == NOBODY, "Dovecot is not root")
+        print("ok Dovecot: POP3 over TLS")
+        Chrony(bench)
+        Dnsmasq(bench)
+        print("ok chrony, dnsmasq")
+        servers = [Exim] if Postfix.why_not() else [Exim, Postfix]
+        for kind in servers:
+            server = kind(bench, dovecot, SERVERS)
+            check_submission(server, dovecot, certificates)
+            check_tap(bench, server, certificates)
+            check_evil(bench, server, dovecot, certificates)
+            print(f"ok {kind.name}: submission, refusals, tap, evil")
+        processes = [process.popen.pid for process in bench.processes]
+        folder = bench.folder
+    expect(not any(Path(f"/proc/{pid}").exists() for pid in processes) and not folder.exists(), "all is gone")
+    if Postfix.why_not():
+        print(f"skip Postfix: {Postfix.why_not()}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (PeerError, AssertionError) as problem:
+        sys.exit(f"tests/peers/check.py: {problem}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,274 @@
+"""What real servers cannot be made to do: a tap in the line before one, and a server that misbehaves."""
+import socket
+import ssl
+import threading
+
+from .bench import HOST
+
+DROP = object()    # Close the connection instead of an answer.
+SILENT = object()  # Never answer.
+
+_APPLICATION_DATA = 23
+_LIMIT_S = 60
+_BYTES_MAX = 1 << 22
+
+
+class Conversation:
+    """One connection, as it was on the wire."""
+
+    def __init__(self):
+        self.client = b""  # What the device sent.
+        self.server = b""  # What it was sent.
+
+    def clear_commands(self):
+        """The device's lines before TLS began."""
+        return self._split()[0].decode("latin-1").splitlines()
+
+    def records(self):
+        """The types of the device's TLS records (RFC 5246 6.2.1): 22 handshake, 21 alert, 23 application data."""
+        rest, types = self._split()[1], []
+        while len(rest) >= 5:
+            types.append(rest[0])
+            rest = rest[5 + int.from_bytes(rest[3:5], "big"):]
+        return types
+
+    def secret_sent(self):
+        """Whether anything of the application went out: in TLS records, or as a command that names a
+        sender or a credential in clear."""
+        clear = [line.upper() for line in self.clear_commands()]
+        return _APPLICATION_DATA in self.records() or any(
+            line.startswith(("AUTH", "MAIL", "RCPT", "DATA")) for line in clear)
+
+    def _split(self):
+        if self.client[:1] in (b"\x16", b"\x15", b"\x17"):
+            return b"", self.client
+        clear, found, rest = self.client.partition(b"STARTTLS\r\n")
+        return (clear + found, rest) if found else (self.client, b"")
+
+
+class _Listener:
+    """Accepts connections on a free port and serves each in a thread."""
+
+    def __init__(self, bench):
+        self.port = bench.free_port()
+        self.conversations = []
+        self._socket = socket.create_server(("127.0.0.1", self.port))
+        self._open = True
+        self._sockets = set()
+        bench.on_close(self.close)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while self._open:
+            try:
+                client, _ = self._socket.accept()
+            except OSError:
+                return
+            client.settimeout(_LIMIT_S)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            conversation = Conversation()
+            self.conversations.append(conversation)
+            threading.Thread(target=self._serve, args=(client, conversation), daemon=True).start()
+
+    def _serve(self, client, conversation):
+        self._sockets.add(client)
+        try:
+            self.serve(client, conversation, len(self.conversations) - 1)
+        except (OSError, ssl.SSLError, EOFError):
+            pass
+        finally:
+            self._sockets.discard(client)
+            client.close()
+
+    def splice(self, client, conversation, port, from_server=None):
+        """Joins the device with a real server. from_server(bytes) may change what the device gets."""
+        server = socket.create_connection(("127.0.0.1", port), timeout=_LIMIT_S)
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def upward():
+            try:
+                while data := client.recv(65536):
+                    conversation.client += data[:_BYTES_MAX]
+                    server.sendall(data)
+                server.shutdown(socket.SHUT_WR)
+            except OSError:
+                server.close()
+
+        with server:
+            threading.Thread(target=upward, daemon=True).start()
+            while data := server.recv(65536):
+                data = from_server(data) if from_server else data
+                conversation.server += data
+                client.sendall(data)
+
+    def secret_sent(self):
+        return any(conversation.secret_sent() for conversation in self.conversations)
+
+    def close(self):
+        self._open = False
+        # A thread that waits in accept() is woken by shutdown(), not by close().
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._socket.close()
+        for client in list(self._sockets):
+            try:
+                client.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+class Tap(_Listener):
+    """A man in the middle before a real server.
+
+    attack: None only records; "strip" takes STARTTLS out of the reply to EHLO; "refuse" turns 220 to STARTTLS into
+    454; "inject" puts a reply behind 220 in the same segment; "garbage" answers STARTTLS with noise.
+    """
+
+    _INJECTED = b"250-mail.example.test\r\n250 AUTH PLAIN LOGIN\r\n"
+
+    def __init__(self, bench, port, attack=None):
+        self._target = port
+        self._attack = attack
+        super().__init__(bench)
+
+    def serve(self, client, conversation, _index):
+        def change(data):
+            asked = conversation.client.count(b"STARTTLS\r\n")
+            if self._attack == "strip":
+                return data.replace(b"STARTTLS", b"XXXXXXXX")
+            if asked and data.startswith(b"220") and not conversation.server.endswith(b"\0"):
+                if self._attack == "refuse":
+                    return b"454 4.7.0 TLS not available due to temporary reason\r\n"
+                if self._attack == "inject":
+                    return data + self._INJECTED
+                if self._attack == "garbage":
+                    return data + bytes(range(256))
+            return data
+
+        self.splice(client, conversation, self._target, change if self._attack else None)
+
+
+class Evil(_Listener):
+    """A small SMTP server inside real TLS that does at each stage what its script says.
+
+    script: one dict a connection, the last one for all that follow. Keys are stages: GREETING, EHLO, STARTTLS, TLS
+    (in the place of a handshake), AUTH, MAIL, RCPT, DATA, BODY (with the body half received), DOT (after the final
+    dot). Values: a reply, DROP, or SILENT; a stage that is not there goes well. {"forward": port} joins the connection
+    with a real server. commands: what each connection sent, with TLS taken off. mails: what was accepted.
+    """
+
+    def __init__(self, bench, certificates, script, mode="implicit", certificate="ecdsa"):
+        self.script = script
+        self.mode = mode
+        self.commands = []
+        self.mails = []
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificates.chain(certificate), certificates.key(certificate))
+        super().__init__(bench)
+
+    def serve(self, client, conversation, index):
+        script = self.script[min(index, len(self.script) - 1)]
+        if "forward" in script:
+            self.splice(client, conversation, script["forward"])
+            return
+        commands = []
+        self.commands.append(commands)
+        session = _Session(client, script, commands, self.mails, self._context)
+        if self.mode == "implicit":
+            session.start_tls()
+        session.run(offer_starttls=self.mode == "starttls")
+
+
+class _Drop(EOFError):
+    """The script ends the connection here."""
+
+
+class _Session:
+    """One connection of Evil."""
+
+    def __init__(self, client, script, commands, mails, context):
+        self.client = client
+        self.script = script
+        self.commands = commands
+        self.mails = mails
+        self.context = context
+        self.buffer = b""
+        self.tls = False
+
+    def start_tls(self):
+        if self.script.get("TLS") is DROP:
+            raise _Drop
+        self.client = self.context.wrap_socket(self.client, server_side=True)
+        self.buffer = b""
+        self.tls = True
+
+    def line(self):
+        while b"\n" not in self.buffer:
+            data = self.client.recv(65536)
+            if not data:
+                raise _Drop
+            self.buffer += data
+        line, _, self.buffer = self.buffer.partition(b"\n")
+        return line.rstrip(b"\r").decode("latin-1")
+
+    def answer(self, stage, good):
+        """Sends the script's word for the stage, or `good`. True when it went well."""
+        say = self.script.get(stage, good)
+        if say is DROP:
+            self.client.close()
+            raise _Drop
+        if say is SILENT:
+            while self.client.recv(65536):
+                pass
+            raise _Drop
+        self.client.sendall(say if isinstance(say, bytes) else say.encode() + b"\r\n")
+        return say == good
+
+    def run(self, offer_starttls):
+        self.answer("GREETING", f"220 {HOST} ESMTP")
+        while True:
+            command = self.line()
+            self.commands.append(command)
+            verb = command.split(" ")[0].upper()
+            if verb in ("EHLO", "HELO"):
+                offers = [HOST, "PIPELINING", "SIZE 10240000", "8BITMIME", "ENHANCEDSTATUSCODES"]
+                offers.append("STARTTLS" if offer_starttls and not self.tls else "AUTH PLAIN LOGIN")
+                text = "\r\n".join(f"250{'-' if offer != offers[-1] else ' '}{offer}" for offer in offers)
+                self.answer("EHLO", text)
+            elif verb == "STARTTLS":
+                if self.answer("STARTTLS", "220 2.0.0 Ready to start TLS"):
+                    self.start_tls()
+            elif verb == "AUTH":
+                self._auth(command)
+            elif verb in ("MAIL", "RCPT"):
+                self.answer(verb, "250 2.1.0 Ok")
+            elif verb == "DATA":
+                if self.answer("DATA", "354 End data with <CR><LF>.<CR><LF>"):
+                    self._data()
+            elif verb == "QUIT":
+                self.answer("QUIT", "221 2.0.0 Bye")
+                return
+            else:
+                self.answer(verb, "250 2.0.0 Ok" if verb in ("RSET", "NOOP") else "502 5.5.1 What?")
+
+    def _auth(self, command):
+        words = command.split(" ")
+        if words[1:2] == ["LOGIN"]:
+            for prompt in ("334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6")[len(words) - 2:]:
+                self.client.sendall(prompt.encode() + b"\r\n")
+                self.commands.append(self.line())
+        elif len(words) < 3:
+            self.client.sendall(b"334 \r\n")
+            self.commands.append(self.line())
+        self.answer("AUTH", "235 2.7.0 Authentication successful")
+
+    def _data(self):
+        lines = []
+        while (line := self.line()) != ".":
+            lines.append(line[1:] if line.startswith(".") else line)
+            if "BODY" in self.script:
+                self.answer("BODY", "")
+        if self.answer("DOT", "250 2.0.0 Ok: queued as 0000EV1L"):
+            self.mails.append("\r\n".join(lines).encode("latin-1") + b"\r\n")
