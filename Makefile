@@ -15,6 +15,7 @@ FUZZ_SECONDS ?= 60
 FUZZ ?=
 ONLY ?=
 UPDATE ?=
+TOP ?=
 JOBS ?= $(shell nproc)
 
 BOARDS := $(sort $(patsubst boards/%/board.cmake,%,$(wildcard boards/*/board.cmake)))
@@ -47,6 +48,7 @@ help: ## this list
 	@echo "    DEPS=no              do not look for missing packages, sources and servers"
 	@echo "    ONLY='stage ...'     make check: these stages only (ONLY=list names them)"
 	@echo "    FUZZ=name FUZZ_SECONDS=$(FUZZ_SECONDS)   make fuzz: one target, time for each"
+	@echo "    TOP=20               make size: also the largest functions and objects of each board"
 	@echo "    UPDATE=1             make size, make bench: write their tables into README.md"
 	@echo "    JOBS=$(JOBS)               parallel compilers"
 
@@ -71,6 +73,7 @@ board:
 
 firmware: board sources ## build/BOARD/firmware.elf; fails above the board's size limits
 	@$(call cmake_build,$(BOARD),firmware.elf,-DBOARD=$(BOARD) -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/toolchain.cmake)
+	@$(PYTHON) tools/size.py --line $(BOARD)
 
 firmwares: sources
 	@for board in $(BOARDS); do $(MAKE) --no-print-directory DEPS=no firmware BOARD=$$board || exit 1; done
@@ -108,7 +111,7 @@ format: deps ## reformat all C sources in place
 	@tools/lint.sh format --fix
 
 size: firmwares ## flash and RAM by part, for each board
-	@$(PYTHON) tools/size.py $(if $(UPDATE),--update) $(BOARDS)
+	@$(PYTHON) tools/size.py $(if $(UPDATE),--update) $(if $(TOP),--top $(TOP)) $(BOARDS)
 
 bench: board deps firmware tools ## guest instructions of a whole send and of its parts
 	@$(PYTHON) tools/bench.py --board $(BOARD) $(if $(UPDATE),--update)

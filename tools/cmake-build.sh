@@ -1,7 +1,7 @@
 #!/bin/sh
 # cmake-build.sh FOLDER TARGETS JOBS [cmake options] - configure and build into build/FOLDER.
 #
-# Quiet when it works; the whole output is in build/logs/build-FOLDER.log, its end on the screen when not.
+# Quiet when it works; when not, what matters of build/logs/build-FOLDER.log is shown.
 set -eu
 
 folder=$1 targets=$2 jobs=$3
@@ -10,7 +10,7 @@ log=build/logs/build-$folder.log
 mkdir -p build/logs
 
 fail() {
-    grep -E -A 5 'error|Error|FAILED|undefined reference|overflowed' "$log" | tail -n 60 >&2 || true
+    grep -E -A 4 'error:|Error at|undefined reference|overflowed' "$log" | tail -n 60 >&2 || true
     echo "building $folder failed; all of it is in $log" >&2
     exit 1
 }

@@ -6,8 +6,8 @@
     deps.py peers       unpack the test servers into build/peers/root
     deps.py all         the three of them, in this order
 
-Each part looks first whether it has been done already; then it is quick and needs no network. What is
-wanted, and how it is pinned, stands in tools/versions.env. The details of what apt said are in
+Each part looks first whether it has been done already; then it is quick and needs no network. What
+is wanted, and how it is pinned, stands in tools/versions.env. The details of what apt said are in
 build/logs/deps.log.
 """
 
@@ -31,8 +31,8 @@ LOG = BUILD / "logs" / "deps.log"
 DEBIAN_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 COMMAND_TIMEOUT_S = 1800
 
-# apt-get as an ordinary user, and as root without handing its downloads to the user _apt, who may not
-# write in a checkout. A mirror that does not answer is given up after a bounded time.
+# apt-get as an ordinary user, and as root without handing its downloads to the user _apt, who may
+# not write in a checkout. A mirror that does not answer is given up after a bounded time.
 APT_OPTIONS = [
     "-o", "APT::Sandbox::User=root" if os.geteuid() == 0 else "APT::Sandbox::User=",
     "-o", "Acquire::http::Timeout=30",
@@ -86,18 +86,19 @@ def last_errors(output, count=3):
 def need_debian():
     if not shutil.which("apt-get") or not shutil.which("dpkg-query"):
         raise Failure(
-            "this machine has no apt-get: set-up knows Debian 12 and 13. Elsewhere install what\n"
-            "  tools/versions.env lists under PACKAGES, give LWIP_DIR= and BEARSSL_DIR=, and say DEPS=no")
+            "this machine has no apt-get: set-up knows Debian 12 and 13. Elsewhere\n"
+            "  install what tools/versions.env lists under PACKAGES, give LWIP_DIR= and\n"
+            "  BEARSSL_DIR=, and say DEPS=no")
 
 
-# ---- packages -------------------------------------------------------------------------------------
+# ---- packages ------------------------------------------------------------------------------------
 
 
 def missing_packages(wanted):
     """Those of the wanted packages that are not installed."""
     command = ["dpkg-query", "-W", "-f", "${db:Status-Abbrev}|${Package}\n", *wanted]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                          check=False)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          text=True, check=False)
     have = {line.split("|")[1] for line in done.stdout.splitlines() if line[1:2] == "i"}
     return [name for name in wanted if name not in have]
 
@@ -148,7 +149,7 @@ def install_packages(env):
         raise Failure(f"apt-get said it worked, but these are still missing: {' '.join(missing)}")
 
 
-# ---- the machine's own mirrors --------------------------------------------------------------------
+# ---- the machine's own mirrors -------------------------------------------------------------------
 
 
 def parse_one_line(text):
@@ -233,7 +234,7 @@ def private_apt(name, entry=None):
     return options
 
 
-# ---- lwIP and BearSSL -----------------------------------------------------------------------------
+# ---- lwIP and BearSSL ----------------------------------------------------------------------------
 
 
 def upstream_of(debian_version):
@@ -328,8 +329,8 @@ def download_source(package, upstream, env, into):
                 # apt has checked every file against the archive's signature; the maintainer's own
                 # signature in the .dsc is not needed on top, and his key is seldom on the machine.
                 description = next(into.glob("*.dsc"))
-                status, output = run(["dpkg-source", "--no-check", "-x", description.name, "source"],
-                                     cwd=into)
+                status, output = run(["dpkg-source", "--no-check", "-x", description.name,
+                                      "source"], cwd=into)
                 if status != 0:
                     raise Failure(f"dpkg-source could not unpack {description.name}:\n"
                                   f"{last_errors(output)}")
@@ -361,11 +362,11 @@ def fetch_sources(env, checkouts):
     shutil.rmtree(DEPS / "apt", ignore_errors=True)
 
 
-# ---- the servers of the bench ---------------------------------------------------------------------
+# ---- the servers of the bench --------------------------------------------------------------------
 
 
 def simulate(packages, apt):
-    """What installing the packages would bring: {name: version}, with what the machine has left out.
+    """What installing the packages would bring: {name: version}, without what the machine has.
 
     One package at a time, since some of them (two mail servers) exclude each other."""
     wanted = {}
@@ -374,8 +375,7 @@ def simulate(packages, apt):
                               "install", package])
         if status != 0:
             return None
-        for name, version in re.findall(r"^Inst (\S+) (?:\[[^\]]*\] )?\((\S+) ", output, re.MULTILINE):
-            wanted[name] = version
+        wanted.update(re.findall(r"^Inst (\S+) (?:\[[^\]]*\] )?\((\S+) ", output, re.MULTILINE))
         # Installed already: the files are wanted here nevertheless.
         wanted.setdefault(package, "")
     return wanted
@@ -454,7 +454,7 @@ def unpack_peers(env):
     stamp.write_text("\n".join([key, *(f"{n} {v}" for n, v in sorted(wanted.items()))]) + "\n")
 
 
-# ---- main -----------------------------------------------------------------------------------------
+# ---- main ----------------------------------------------------------------------------------------
 
 
 def main():

@@ -3,9 +3,9 @@
 
     fuzz.py [--seconds N] [--runs N] [--seed N] [name ...]
 
-Without names: all of them. What a run finds new stays in build/fuzz/corpus/NAME; an input that breaks
-something is kept in build/fuzz/crashes, and the line that replays it is printed. With --runs and a seed
-two runs of one build do the same.
+Without names: all of them. What a run finds new stays in build/fuzz/corpus/NAME; an input that
+breaks something is kept in build/fuzz/crashes, and the line that replays it is printed. With --runs
+and a seed two runs of one build do the same.
 """
 
 import argparse
@@ -53,7 +53,8 @@ def fuzz(name, program, arguments):
         stats = dict(line.split(":", 1) for line in lines if line.startswith("stat::"))
         runs = stats.get("stat::number_of_executed_units", "?").strip()
         return True, f"fuzz {name}: {runs} inputs, all well"
-    kept = [line.split("Test unit written to ")[1] for line in lines if "Test unit written to" in line]
+    written = "Test unit written to "
+    kept = [line.split(written)[1] for line in lines if written in line]
     replay = shlex.join([str(program.relative_to(ROOT)), *(os.path.relpath(k, ROOT) for k in kept)])
     why = [line for line in lines if "ERROR:" in line or "runtime error:" in line][:2]
     return False, "\n    ".join([f"fuzz {name}: FAILED", *why, f"replay: {replay}", f"log: {log}"])
@@ -62,7 +63,7 @@ def fuzz(name, program, arguments):
 def main():
     parser = argparse.ArgumentParser(description="run the fuzz targets")
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
-    parser.add_argument("--runs", type=int, default=0, help="at most so many inputs for each target")
+    parser.add_argument("--runs", type=int, default=0, help="at most so many inputs for each")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()

@@ -7,10 +7,10 @@ The page's block that opens with ```arrows is the rule. A line is
 
     files -> what they may include
 
-with shell patterns for paths, in which * stops at a slash. On the right also stand names for what is not
-ours: bearssl, lwip, cmocka; freestanding (the C headers that ask nothing of a system) and hosted (all
-other system headers), or one header as <name.h>. "./*" is the including file's own folder. All lines that match a file add up, and
-a file that no line matches is an error as well.
+with shell patterns for paths, in which * stops at a slash. On the right also stand names for what
+is not ours: bearssl, lwip, cmocka; freestanding (the C headers that ask nothing of a system) and
+hosted (all other system headers), or one header as <name.h>. "./*" is the including file's own
+folder. All lines that match a file add up, and a file that no line matches is an error as well.
 """
 
 import argparse
@@ -19,8 +19,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-FREESTANDING = {"assert.h", "errno.h", "inttypes.h", "limits.h", "stdalign.h", "stdarg.h", "stdbool.h",
-                "stddef.h", "stdint.h", "stdnoreturn.h", "string.h"}
+FREESTANDING = {"assert.h", "errno.h", "inttypes.h", "limits.h", "stdalign.h", "stdarg.h",
+                "stdbool.h", "stddef.h", "stdint.h", "stdnoreturn.h", "string.h"}
 FOLDERS = ("net", "hal", "firmware", "boards", "tools", "tests")
 SUFFIXES = (".c", ".h", ".S")
 INCLUDE = re.compile(r"^\s*#\s*include(?:_next)?\s*([<\"])([^>\"]+)[>\"]", re.MULTILINE)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # lint.sh format [--fix] - are all C sources laid out as .clang-format says? With --fix: make it so.
-# lint.sh static         - cppcheck and clang-tidy on C, shellcheck on shell; wants build/host configured.
+# lint.sh static         - cppcheck and clang-tidy on C, shellcheck on shell; wants build/host.
 set -eu
 
 sources() {
@@ -37,7 +37,8 @@ static() {
         if grep -q "\"file\": \".*/$file\"" build/host/compile_commands.json; then
             echo "$file"
         fi
-    done | xargs -P "$jobs" -n 4 clang-tidy -p build/host --quiet 2>build/logs/clang-tidy.log || status=1
+    done | xargs -P "$jobs" -n 4 clang-tidy -p build/host --quiet \
+        2>build/logs/clang-tidy.log || status=1
     find tools tests .ci -name '*.sh' -o -path .ci/run | sort | xargs shellcheck || status=1
     return $status
 }

@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+"""Flash and RAM by part, from the linker's map file, and the limits of board.cmake.
+
+    size.py BOARD ...              table of each board; status 1 above a limit
+    size.py --line BOARD ...       one line each
+    size.py --top N BOARD ...      also the N largest functions and objects of each kind
+    size.py --update BOARD ...     also write the table in README.md, between its size markers
+    size.py --current BOARD ...    is the table in README.md the one that --update would write?
+
+Flash is what must be stored: code, constants and the first values of variables. RAM is all that is
+written: variables, the whole stack, what survives a reset. A board that runs from RAM stores its
+code in flash all the same, so code counts as flash there too.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PARTS = {
+    # part: what the map calls its objects
+    "firmware": r"libfirmware\.a|firmware\.elf\.dir",
+    "net": r"libnet\w*\.a",
+    "bearssl": r"libbearssl\.a",
+    "lwip": r"liblwip\.a",
+    "hal": r"libhal\.a|libboard\.a",
+    "libc": r"libc\.a|libgcc\.a|libm\.a|libsemihost\.a|crt\w*\.o",
+}
+STACK, PADDING = "stack", "padding"
+KINDS = ("text", "rodata", "data", "bss", "stack")
+INPUT = re.compile(r"^ (\S+)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+(\S.*)$")
+BEGIN, END = "<!-- size:begin -->", "<!-- size:end -->"
+
+
+class Failure(Exception):
+    """No table can be made; the text says why."""
+
+
+def limits_of(board):
+    """{'flash': bytes, 'ram': bytes} from board.cmake."""
+    text = (ROOT / "boards" / board / "board.cmake").read_text(encoding="utf-8")
+    found = dict(re.findall(r"^\s*set\(TOCSIN_(FLASH|RAM)_LIMIT\s+(\d+)\)", text, re.MULTILINE))
+    if len(found) != 2:
+        raise Failure(f"boards/{board}/board.cmake lacks TOCSIN_FLASH_LIMIT or TOCSIN_RAM_LIMIT")
+    return {"flash": int(found["FLASH"]), "ram": int(found["RAM"])}
+
+
+def sections_of(elf):
+    """{name: (kind, bytes)} of the sections that take memory on the device."""
+    done = subprocess.run(["readelf", "--sections", "--wide", elf], stdout=subprocess.PIPE,
+                          text=True, check=True)
+    sections = {}
+    # [Nr] Name Type Addr Off Size ES Flg
+    row = r"^\s*\[ *\d+\] (\.\S+)\s+(\w+)\s+\w+ \w+ ([0-9a-f]+) \w+\s+([A-Zp]*)"
+    for name, form, size, flags in re.findall(row, done.stdout, re.MULTILINE):
+        # The stack is told by its name, since a section that only reserves room may lack flags.
+        if name == ".stack":
+            sections[name] = ("stack", int(size, 16))
+        elif "A" in flags and int(size, 16):
+            stored = form != "NOBITS"
+            kind = ("data" if stored else "bss") if "W" in flags else "text"
+            sections[name] = (kind, int(size, 16))
+    if not any(kind == "text" for kind, _ in sections.values()):
+        raise Failure(f"{elf} holds no code")
+    return sections
+
+
+def map_entries(text):
+    """(output section, input section, bytes, object) of the map's second half."""
+    _, _, body = text.partition("Linker script and memory map")
+    # A long name stands on a line of its own, with its figures on the next one.
+    body = re.sub(r"^( \S+)\n\s+0x", r"\1 0x", body, flags=re.MULTILINE)
+    output = ""
+    for line in body.splitlines():
+        if re.match(r"\S", line):
+            output = line.split()[0]
+            continue
+        match = INPUT.match(line)
+        if match and int(match[3], 16):
+            yield output, match[1], int(match[3], 16), match[4]
+
+
+def part_of(name):
+    for part, names in PARTS.items():
+        if re.search(names, name):
+            return part
+    return "other"
+
+
+def measure(board):
+    """{part: {kind: bytes}}; its sums are the sections' sizes in the ELF file."""
+    build = ROOT / "build" / board
+    elf, map_file = build / "firmware.elf", build / "firmware.map"
+    if not elf.is_file() or not map_file.is_file():
+        raise Failure(f"build/{board} has no firmware: make firmware BOARD={board}")
+    sections = sections_of(elf)
+    table = defaultdict(lambda: dict.fromkeys(KINDS, 0))
+    accounted = dict.fromkeys(sections, 0)
+    for output, section, size, name in map_entries(map_file.read_text(encoding="utf-8")):
+        if output not in sections or sections[output][0] == "stack":
+            continue
+        kind = sections[output][0]
+        if kind == "text" and section.startswith((".rodata", ".srodata")):
+            kind = "rodata"
+        table[part_of(name)][kind] += size
+        accounted[output] += size
+    for name, (kind, size) in sections.items():
+        if kind == "stack":
+            table[STACK]["stack"] += size
+        else:
+            # Alignment; strings that the linker found twice make it smaller.
+            table[PADDING][kind] += size - accounted[name]
+    return table
+
+
+def sums(kinds):
+    """(flash, ram) in bytes."""
+    return (kinds["text"] + kinds["rodata"] + kinds["data"],
+            kinds["data"] + kinds["bss"] + kinds["stack"])
+
+
+def total(table):
+    flash = ram = 0
+    for kinds in table.values():
+        part_flash, part_ram = sums(kinds)
+        flash, ram = flash + part_flash, ram + part_ram
+    return flash, ram
+
+
+def order(table):
+    """The parts in the order of PARTS, then the rest."""
+    names = [*PARTS, "other", PADDING, STACK]
+    return [name for name in names if name in table and any(table[name].values())]
+
+
+def print_table(board, table, limits):
+    print(f"{board:12}" + "".join(f"{kind:>9}" for kind in KINDS) + f"{'flash':>11}{'RAM':>9}")
+    for part in order(table):
+        kinds = table[part]
+        flash, ram = sums(kinds)
+        print(f"  {part:10}" + "".join(f"{kinds[kind]:9,}" for kind in KINDS)
+              + f"{flash:11,}{ram:9,}")
+    flash, ram = total(table)
+    print(f"  {'total':10}" + " " * 9 * len(KINDS) + f"{flash:11,}{ram:9,}")
+    print(f"  {'limit':10}" + " " * 9 * len(KINDS) + f"{limits['flash']:11,}{limits['ram']:9,}\n")
+
+
+def print_top(board, count):
+    """The largest input sections, code and constants apart from variables."""
+    build = ROOT / "build" / board
+    sections = sections_of(build / "firmware.elf")
+    entries = [(size, section, Path(name.strip()).name, sections[output][0])
+               for output, section, size, name in map_entries((build / "firmware.map").read_text())
+               if output in sections]
+    for what, kinds in (("flash", ("text",)), ("RAM", ("data", "bss"))):
+        print(f"{board}, largest in {what}:")
+        chosen = sorted((entry for entry in entries if entry[3] in kinds), reverse=True)[:count]
+        for size, section, name, _ in chosen:
+            print(f"  {size:7,}  {section:40} {name}")
+        print()
+
+
+def markdown(tables):
+    """The README's table, bytes of each part on each board."""
+    boards = list(tables)
+    parts = [part for part in [*PARTS, "other", PADDING, STACK]
+             if any(part in order(table) for table in tables.values())]
+    lines = ["| bytes | " + " | ".join(f"{board} flash | RAM" for board in boards) + " |",
+             "|---|" + "---:|---:|" * len(boards)]
+    for part in parts:
+        cells = [f"{value:,}" for table in tables.values()
+                 for value in sums(table.get(part, dict.fromkeys(KINDS, 0)))]
+        lines.append(f"| {part} | " + " | ".join(cells) + " |")
+    for label, values in (("**total**", [v for table in tables.values() for v in total(table)]),
+                          ("limit", [v for board in boards for v in limits_of(board).values()])):
+        lines.append(f"| {label} | " + " | ".join(f"{value:,}" for value in values) + " |")
+    return "\n".join(lines)
+
+
+def replace_between(path, begin, end, text):
+    """The file's text with what stands between the markers replaced."""
+    old = path.read_text(encoding="utf-8")
+    before, first, rest = old.partition(begin)
+    _, last, after = rest.partition(end)
+    if not first or not last:
+        raise Failure(f"{path.name} has no {begin} ... {end}")
+    return old, f"{before}{begin}\n{text}\n{end}{after}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description="flash and RAM by part")
+    parser.add_argument("--line", action="store_true", help="one line a board")
+    parser.add_argument("--top", type=int, default=0, help="the largest functions and objects")
+    parser.add_argument("--update", action="store_true", help="write README.md's table")
+    parser.add_argument("--current", action="store_true", help="check README.md's table")
+    parser.add_argument("boards", nargs="+")
+    arguments = parser.parse_args()
+    status = 0
+    try:
+        tables = {board: measure(board) for board in arguments.boards}
+        for board, table in tables.items():
+            limits = limits_of(board)
+            flash, ram = total(table)
+            if arguments.line:
+                print(f"{board}: {flash:,} bytes of flash (at most {limits['flash']:,}),"
+                      f" {ram:,} of RAM (at most {limits['ram']:,})")
+            elif not arguments.current:
+                print_table(board, table, limits)
+                if arguments.top:
+                    print_top(board, arguments.top)
+            for what, have in (("flash", flash), ("ram", ram)):
+                if have > limits[what]:
+                    print(f"size: error: {board} takes {have:,} bytes of {what},"
+                          f" {have - limits[what]:,} above its limit", file=sys.stderr)
+                    status = 1
+        if arguments.update or arguments.current:
+            old, new = replace_between(ROOT / "README.md", BEGIN, END, markdown(tables))
+            if arguments.update:
+                (ROOT / "README.md").write_text(new, encoding="utf-8")
+            elif old != new:
+                print("size: README.md's table is not current: make size UPDATE=1", file=sys.stderr)
+                status = 1
+    except (Failure, OSError) as failure:
+        print(f"size: {failure}", file=sys.stderr)
+        return 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
