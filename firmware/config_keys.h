@@ -35,7 +35,8 @@
         "ssmtp's way to write `tls = starttls`. Port 465 stays TLS on connect.") \
     OLD(tls_ca_file, FILE, "tls_ca_file", \
         "The CA certificates (PEM) that the server is verified against. The tool that writes the " \
-        "flash image puts them in its place; on the device the PEM blocks stand in the text itself.") \
+        "flash image puts them in its place; on the device the PEM blocks stand in the text " \
+        "itself.") \
     KEY(tls_name, HOST, "tls_name", 0, 0, "", \
         "The name that the server's certificate must bear; `mailhub`'s host if not written.") \
     KEY(auth_without_tls, BOOL, "auth_without_tls", 0, 0, "no", \
