@@ -242,27 +242,27 @@ static void put_from(struct out *out, const struct rfc5322_fields *fields)
         put_string(out, "\"");
     }
     fold(out, strlen(fields->from) + 2);
-    put_string(out, "<");
+    put_string(out, name.length > 0 ? "<" : "");
     put_address(out, fields->from);
-    put_string(out, ">");
+    put_string(out, name.length > 0 ? ">" : "");
     end_line(out);
 }
 
 static void section_origin(struct out *out, const struct rfc5322_fields *fields)
 {
+    size_t written = 0;
+
     put_date(out, fields->unix_s, fields->zone_minutes);
     put_from(out, fields);
     put_string(out, "To:");
     for (size_t i = 0; i < fields->to_count; i++) {
-        fold(out, strlen(fields->to[i]) + 1);
-        put_address(out, fields->to[i]);
-        if (i + 1 < fields->to_count) {
-            put_string(out, ",");
+        if (fields->to[i][0] != '\0') {
+            put_string(out, written++ > 0 ? "," : "");
+            fold(out, strlen(fields->to[i]) + 1);
+            put_address(out, fields->to[i]);
         }
     }
-    if (fields->to_count == 0) {
-        put_string(out, " undisclosed-recipients:;");
-    }
+    put_string(out, written == 0 ? " undisclosed-recipients:;" : "");
     end_line(out);
 }
 
@@ -378,6 +378,11 @@ static void section_nature(struct out *out, const struct rfc5322_fields *fields)
 
 /* The body. Everything goes through body_char(), which encodes. */
 
+static bool is_from_line(const char *text)
+{
+    return strncmp(text, "From ", 5) == 0;
+}
+
 static void body_quoted(struct out *out, const char *shown, size_t size)
 {
     static const char hex[] = "0123456789ABCDEF";
@@ -385,7 +390,7 @@ static void body_quoted(struct out *out, const char *shown, size_t size)
     size_t width;
 
     /* Nothing on the way may take a line for a separator, or its dot for the end. */
-    if (out->column == 0 && (*shown == 'F' || *shown == '.')) {
+    if (out->column == 0 && (*shown == '.' || is_from_line(shown))) {
         plain = false;
     }
     width = plain ? 1 : 3 * size;
@@ -449,7 +454,7 @@ static void section_text(struct out *out, const struct rfc5322_fields *fields)
 {
     const char *text = fields->alert->text;
 
-    out->from_line = strncmp(text, "From ", 5) == 0;
+    out->from_line = is_from_line(text);
     body(out, text[0] != '\0' ? text : "(no text)");
     end_line(out);
     end_line(out);

@@ -199,7 +199,7 @@ static void test_invalid(void **state)
         "<13>1 - h a p m - ",
         "<13>Nov 21 22:27:57 vm root: ",
         "<13>Nov 21 22:27:57 vm",
-        "<13>" BOM,
+        ("<13>" BOM),
         "Nov 21 22:36:57 vm myapp[27751]: disk full",
     };
     struct alert alert;
