@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+"""`make run`: the whole way of an alert, from a syslog message to a mail in a mailbox.
+
+Without --config: Exim and Dovecot (and chrony for the time) are started on loopback with a CA of their own, the
+board boots in QEMU, `logger` sends it a syslog message, and the mail is read back over POP3 inside TLS. With
+--config the board uses that configuration and the servers it names; nothing else is started, and the proof is
+the server's own reply. --interactive leaves the console to you afterwards.
+"""
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import termios
+import textwrap
+import time
+import tty
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+
+from board import Board, BoardError, boards  # noqa: E402
+from device import ImageError, elf_of, make_image, settings, text_of  # noqa: E402
+from peers import Bench, Certificates, Chrony, Dovecot, Exim, PeerError  # noqa: E402
+from peers.bench import DOMAIN, port_free  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT_S = 120     # Of the whole run, the person's own time at the console not counted.
+BOOT_S = 20
+DELIVERY_S = 45
+SYSLOG_TEXT = "Failed password for root from 192.0.2.7 port 51122 ssh2"
+
+
+class Failure(Exception):
+    """What went wrong, in a sentence."""
+
+
+class Screen:
+    """What the person sees: headings, the console behind a bar, notes."""
+
+    def __init__(self):
+        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self._bold, self._dim, self._off = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if colour else ("", "", "")
+
+    def step(self, text):
+        print(f"{self._bold}{text}{self._off}", flush=True)
+
+    def note(self, text):
+        print(f"  {text}", flush=True)
+
+    def console(self, line):
+        if line.strip():
+            print(f"  {self._dim}|{self._off} {line}", flush=True)
+
+    def mail(self, message):
+        for name in ("From", "To", "Subject", "Date"):
+            if message[name]:
+                self.note(f"{name}: {message[name]}")
+        print()
+        for line in message.get_content().splitlines():
+            print(textwrap.fill(line, 96, initial_indent="  ", subsequent_indent="  "))
+
+
+def guest_syslog_port(config):
+    """The UDP port that the configuration lets the board listen on; 0: none."""
+    ports = re.findall(r"(?im)^\s*syslog_?port\s*=\s*(\S+)", config.read_text(errors="replace"))
+    if not ports:
+        return 514
+    return int(ports[-1]) if ports[-1].isdigit() else 0
+
+
+def send_syslog(port, text):
+    logger = shutil.which("logger")
+    if logger is None:
+        raise Failure("`logger` is missing: install the package bsdutils")
+    done = subprocess.run([logger, "--udp", "--server", "127.0.0.1", "--port", str(port), "--rfc5424", "--tag", "sshd",
+                           "--priority", "auth.crit", "--", text], capture_output=True, text=True, timeout=10)
+    if done.returncode:
+        raise Failure(f"logger: {done.stderr.strip()}")
+
+
+def own_servers(bench, screen):
+    """Exim, Dovecot and chrony; the configuration that leads to them, and the mailboxes."""
+    certificates = Certificates(bench)
+    dovecot = Dovecot(bench, certificates, ["admin"])
+    exim = Exim(bench, dovecot, ["ecdsa"])
+    chrony = Chrony(bench)
+    port = exim.port("implicit")
+    screen.note(f"Exim, submission over TLS   127.0.0.1:{port}")
+    screen.note(f"Dovecot, POP3 over TLS      127.0.0.1:{dovecot.pop3s}")
+    screen.note(f"chrony, SNTP                127.0.0.1:{chrony.port}")
+    made = settings(port, "implicit", certificates.root(), ["admin"], dovecot.user, dovecot.password, chrony.port)
+    return bench.write("device.conf", text_of(made)), dovecot
+
+
+def size_line(board):
+    """Flash and RAM, in the words of tools/size.py."""
+    done = subprocess.run([sys.executable, str(ROOT / "tools" / "size.py"), "--line", board], capture_output=True,
+                          text=True, timeout=60)
+    return done.stdout.strip().partition(": ")[2] or None
+
+
+class Counter:
+    """Guest instructions, by the TCG plugin of `make bench`; without one there is no count."""
+
+    def __init__(self, board, folder):
+        self.arguments = []
+        plugin = ROOT / "build" / "tools" / "marks.so"
+        if not plugin.is_file():
+            return
+        sys.path.append(str(ROOT / "tools"))
+        import bench as tool
+        self._tool = tool
+        table, self._out = folder / "marks.table", folder / "marks.out"
+        try:
+            tool.make_table(board, table)
+        except (tool.Failure, tool.size.Failure, OSError):
+            return
+        self.arguments = ["-plugin", f"{plugin},table={table},out={self._out}"]
+
+    def to_accepted(self):
+        if not self.arguments or not self._out.is_file():
+            return None
+        marks, _, _ = self._tool.read_counts(self._out)
+        return marks.get("accepted")
+
+
+def figures(screen, board, answer, counter):
+    """From reset to the server's first 250, sizes, stack."""
+    boot, accepted = board.time_of(r"^tocsin \S+ on "), board.time_of(r" accepted by ")
+    if boot is not None and accepted is not None:
+        instructions = counter.to_accepted()
+        screen.note(f"reset to the server's 250   {accepted - boot:.2f} s"
+                    + (f", {instructions:,} guest instructions" if instructions else ""))
+    sizes = size_line(board.name)
+    if sizes:
+        screen.note(f"size                        {sizes}")
+    stack = next((found for line in answer if (found := re.match(r"stack\s+(.*)", line))), None)
+    if stack:
+        screen.note(f"stack                       {stack[1]}")
+
+
+def prove(screen, board, dovecot, syslog):
+    """Sends one syslog message and follows it; returns when its mail is proven."""
+    board.wait(r"network: address (\S+)", BOOT_S)
+    board.wait_prompt()
+    since = board.mark()
+    if syslog:
+        screen.step(f"A syslog message, by logger, to 127.0.0.1:{syslog}")
+        send_syslog(syslog, SYSLOG_TEXT)
+    else:
+        screen.step("An alert, typed at the console")
+        board.command(f"alert crit {SYSLOG_TEXT}")
+    queued = board.wait(r"alert (\d+) (?:from|is queued)", 10, since)
+    board.wait(rf"alert {queued[1]} accepted by ", DELIVERY_S, since)
+    if dovecot is None:
+        return
+    end = time.monotonic() + DELIVERY_S
+    while True:
+        mails = [mail for mail in dovecot.read("admin") if SYSLOG_TEXT in mail.get_content()]
+        if mails:
+            break
+        if time.monotonic() > end:
+            raise Failure(f"the server accepted the mail, but it was not in the mailbox within {DELIVERY_S} s")
+        time.sleep(0.1)
+    screen.step(f"The mail, from {DOMAIN}'s mailbox `admin`, over POP3 inside TLS")
+    screen.mail(mails[0])
+
+
+def leave_console(screen, board, syslog):
+    screen.step("The console is yours; Ctrl-A x ends.")
+    if syslog:
+        screen.note(f"logger --udp --server 127.0.0.1 --port {syslog} --priority auth.crit 'your text'")
+    sys.stdout.flush()
+    keyboard = sys.stdin.fileno()
+    saved = termios.tcgetattr(keyboard) if os.isatty(keyboard) else None
+    try:
+        if saved:
+            tty.setraw(keyboard)
+        board.attach(keyboard, sys.stdout.fileno())
+    finally:
+        if saved:
+            termios.tcsetattr(keyboard, termios.TCSADRAIN, saved)
+        print()
+
+
+def run(options, screen):
+    elf = elf_of(options.board)
+    if not elf.is_file():
+        raise Failure(f"{elf.relative_to(ROOT)} is not built: run `make firmware BOARD={options.board}`")
+    with Bench("run", limit_s=LIMIT_S) as bench:
+        dovecot, config = None, options.config
+        if config is None:
+            screen.step("Mail servers on loopback")
+            config, dovecot = own_servers(bench, screen)
+        elif not config.is_file():
+            raise Failure(f"there is no file {config}")
+        if options.syslog_port and not port_free(options.syslog_port):
+            raise Failure(f"port {options.syslog_port} of 127.0.0.1 is in use")
+        image = bench.folder / "flash.img"
+        make_image(options.board, config, image)
+        guest_port = guest_syslog_port(config)
+        syslog = (options.syslog_port or bench.free_port()) if guest_port else None
+        screen.step(f"{options.board} in QEMU")
+        forwards = [("udp", syslog, guest_port)] if syslog else []
+        counter = Counter(options.board, bench.folder)
+        with Board(options.board, elf, image, forwards, counter.arguments, on_line=screen.console) as board:
+            prove(screen, board, dovecot, syslog)
+            answer = board.command("status")
+            screen.step("Figures")
+            figures(screen, board, answer, counter)
+            if options.interactive:
+                bench.untimed()
+                leave_console(screen, board, syslog)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--board", default="emcraft-sf2", choices=boards())
+    parser.add_argument("--config", type=Path, help="the device's configuration, instead of servers of our own")
+    parser.add_argument("--interactive", action="store_true", help="leave the console to the person afterwards")
+    parser.add_argument("--syslog-port", type=int, default=0, help="UDP port here that leads to the board; 0: any")
+    options = parser.parse_args()
+    screen = Screen()
+    try:
+        run(options, screen)
+    except (BoardError, Failure, ImageError, PeerError) as problem:
+        print(f"make run: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nmake run: interrupted; everything is stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
