@@ -301,6 +301,15 @@ static bool base64_line(const char *line)
     return true;
 }
 
+static const char pem_begin_mark[] = "-----BEGIN ";
+static const char pem_end_mark[] = "-----END ";
+
+/* The TLS layer takes the same two labels. */
+static bool pem_certificate(const char *label)
+{
+    return strcmp(label, "CERTIFICATE-----") == 0 || strcmp(label, "X509 CERTIFICATE-----") == 0;
+}
+
 static void pem_unended(struct config_reader *reader)
 {
     if (reader->pem == CONFIG_PEM_INSIDE) {
@@ -319,9 +328,8 @@ static void pem_begin(struct config_reader *reader, const char *line)
         fail_at(reader, reader->line, "",
                 "a private key has no place here: remove it, and if others could read this file, "
                 "replace the key");
-    } else if (strcmp(line, "-----BEGIN CERTIFICATE-----") != 0) {
-        fail_at(reader, reader->line, "",
-                "expected -----BEGIN CERTIFICATE----- at the line's start");
+    } else if (!pem_certificate(line + sizeof pem_begin_mark - 1)) {
+        fail_at(reader, reader->line, "", "expected -----BEGIN CERTIFICATE-----");
     } else if (reader->config->ca_count == CONFIG_CA_MAX) {
         fail_at(reader, reader->line, "",
                 "more certificates than fit: expected at most " NUMBER(CONFIG_CA_MAX));
@@ -339,12 +347,12 @@ static bool take_pem(struct config_reader *reader, char *line)
     while (blank(*start)) {
         start++;
     }
-    if (text_starts_nocase(start, "-----BEGIN ")) {
-        pem_begin(reader, line);
+    if (text_starts_nocase(start, pem_begin_mark)) {
+        pem_begin(reader, start);
         return true;
     }
-    if (text_starts_nocase(start, "-----END ")) {
-        if (reader->pem == CONFIG_PEM_INSIDE && strcmp(line, "-----END CERTIFICATE-----") == 0) {
+    if (text_starts_nocase(start, pem_end_mark)) {
+        if (reader->pem == CONFIG_PEM_INSIDE && pem_certificate(start + sizeof pem_end_mark - 1)) {
             reader->config->ca_count++;
         } else if (reader->pem != CONFIG_PEM_BAD) {
             fail_at(reader, reader->line, "",
@@ -356,7 +364,7 @@ static bool take_pem(struct config_reader *reader, char *line)
     if (reader->pem == CONFIG_PEM_NONE) {
         return false;
     }
-    if (base64_line(line)) {
+    if (base64_line(start)) {
         return true;
     }
     /* A key that is known shows that the END line was forgotten. */

@@ -257,6 +257,22 @@ static void mount_config(struct store *store)
     }
 }
 
+const char *store_slot(const struct flash *flash, unsigned slot, uint32_t *sequence, uint32_t *size)
+{
+    struct header header = read_header(flash, slot_address(flash, slot), slot_magic);
+
+    *sequence = header.sequence;
+    *size = header.word[SLOT_LENGTH];
+    switch (header.state) {
+    case STATE_EMPTY:
+        return "empty";
+    case STATE_FOREIGN:
+        return "another version";
+    default:
+        return slot_whole(flash, slot, &header) ? "whole" : "damaged";
+    }
+}
+
 static unsigned block_count(const struct flash *flash)
 {
     return flash->log_bytes / flash->erase_bytes;

@@ -77,6 +77,11 @@ MUST_CHECK int store_seed_create(struct store *store,
                                  const uint8_t device_id[STORE_DEVICE_ID_BYTES],
                                  const uint8_t seed[STORE_SEED_BYTES]);
 
+/* What one of the two slots holds, for people. Returns "empty", "damaged", "another version" or
+ * "whole"; the numbers are 0 but for the last two. */
+const char *store_slot(const struct flash *flash, unsigned slot, uint32_t *sequence,
+                       uint32_t *size);
+
 /* CRC-32 (ISO-HDLC: reflected 0xEDB88320, complemented at both ends), for records. Begin with 0. */
 uint32_t crc32_update(uint32_t crc, const void *data, size_t size);
 
