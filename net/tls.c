@@ -195,6 +195,32 @@ static void set_buffers(struct tls *tls)
     engine->log_max_frag_len = 14;
 }
 
+/* BearSSL lists the curves by their numbers, X25519 last, though it means to put it first; a server that
+ * follows our order would take P-256, at four times the work. Puts the list in order in the ClientHello that
+ * waits in the output buffer, and begins the transcript anew with that: it is its first message. */
+static void prefer_x25519(struct tls *tls)
+{
+    static const uint8_t theirs[14] = {0, 10, 0, 10, 0, 8, 0, BR_EC_secp256r1, 0, BR_EC_secp384r1,
+                                       0, BR_EC_secp521r1, 0, BR_EC_curve25519};
+    static const uint8_t ours[14] = {0, 10, 0, 10, 0, 8, 0, BR_EC_curve25519, 0, BR_EC_secp256r1,
+                                     0, BR_EC_secp384r1, 0, BR_EC_secp521r1};
+    br_ssl_engine_context *engine = &tls->client.eng;
+    size_t size;
+    uint8_t *record = br_ssl_engine_sendrec_buf(engine, &size);
+
+    /* Behind the session id, whose length is at 43, there is no text but a host name. */
+    for (size_t at = 44; record != NULL && at + record[43] + sizeof theirs <= size; at++) {
+        uint8_t *list = record + at + record[43];
+
+        if (memcmp(list, theirs, sizeof theirs) == 0) {
+            memcpy(list, ours, sizeof ours);
+            br_multihash_init(&engine->mhash);
+            br_multihash_update(&engine->mhash, record + 5, size - 5);
+            return;
+        }
+    }
+}
+
 static int refuse(struct tls *tls, int error, const char *text)
 {
     tls_fail(tls, error, text);
@@ -243,6 +269,7 @@ int tls_init(struct tls *tls, const struct tls_params *params)
     if (!br_ssl_client_reset(&tls->client, address ? NULL : name, tls->info.resumed)) {
         return refuse(tls, E_INVALID, "the TLS engine did not start");
     }
+    prefer_x25519(tls);
     return 0;
 }
 

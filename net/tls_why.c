@@ -228,7 +228,7 @@ static const struct alert alerts[] = {
     {10, E_SECURITY, "unexpected_message"},
     {20, E_SECURITY, "bad_record_mac"},
     {22, E_SECURITY, "record_overflow"},
-    {40, E_SECURITY, "handshake_failure: it shares no cipher suite, curve or signature with us"},
+    {40, E_SECURITY, "handshake_failure: it shares no version, cipher suite or curve with us"},
     {42, E_CONFIG, "bad_certificate: it wants a certificate from us"},
     {46, E_CONFIG, "certificate_unknown: it wants a certificate from us"},
     {47, E_SECURITY, "illegal_parameter"},
