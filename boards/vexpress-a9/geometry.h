@@ -7,7 +7,7 @@
 /* The second CFI NOR bank (Intel command set): two 16-bit parts side by side, 256 KB blocks. */
 #define FLASH_SIZE_BYTES (64u << 20)
 #define FLASH_ERASE_BYTES (256u << 10)
-#define FLASH_PAGE_BYTES 4u
+#define FLASH_PAGE_BYTES 256u
 #define FLASH_PROGRAM_BYTES 4u
 #define FLASH_ERASED 0xFFu
 

@@ -65,8 +65,9 @@
 #define DMA_IRQ_RX_PACKET (1u << 4)
 #define DMA_IRQ_RX_OVERFLOW (1u << 6)
 
-#define DESCRIPTOR_EMPTY (1u << 31) /* Receive: the chip may fill it. Transmit: it has been sent. \
-                                     */
+#define DESCRIPTOR_EMPTY                                                     \
+    (1u << 31) /* Receive: the chip may fill it. Transmit: it has been sent. \
+                */
 #define DESCRIPTOR_SIZE 0xFFFu
 
 /* MAC configuration in the system registers: the PHY interface and the line's speed. */

@@ -1,9 +1,10 @@
 /* conformance.c - the same test for every board: does struct board keep its promises?
  *
- * A firmware of its own. Its lines are "ok WHAT", "FAIL WHAT" and "none WHAT" for what this board does not
- * have; "now WHAT" asks the other end for something. It resets itself several times in different ways and
- * knows from a counter in no-init RAM how far it is. Flash is written in the last block of the log only, which
- * is left erased. tests/board/conformance.py is the other end; it wants QEMU's user network.
+ * A firmware of its own. Its lines are "ok WHAT", "FAIL WHAT" and "none WHAT" for what this board
+ * does not have; "now WHAT" asks the other end for something. It resets itself several times in
+ * different ways and knows from a counter in no-init RAM how far it is. Flash is written in the
+ * last block of the log only, which is left erased. tests/board/conformance.py is the other end; it
+ * wants QEMU's user network.
  */
 #include "hal/board.h"
 
@@ -218,10 +219,12 @@ static void test_flash_arguments(const struct flash *f, uint32_t block)
               f->program(f, block + f->page_bytes - f->program_bytes, bytes,
                          2 * f->program_bytes) == E_INVALID,
           "a program past the end or over a page is refused");
-    check(f->program_bytes == 1 || (f->program(f, block + 1, bytes, f->program_bytes) == E_INVALID &&
-                                    f->program(f, block, bytes, 1) == E_INVALID),
+    check(f->program_bytes == 1 ||
+              (f->program(f, block + 1, bytes, f->program_bytes) == E_INVALID &&
+               f->program(f, block, bytes, 1) == E_INVALID),
           "a misaligned program is refused");
-    check(f->erase(f, block + f->page_bytes) == E_INVALID && f->erase(f, f->size_bytes) == E_INVALID,
+    check(f->erase(f, block + f->page_bytes) == E_INVALID &&
+              f->erase(f, f->size_bytes) == E_INVALID,
           "a misaligned erase is refused");
 }
 

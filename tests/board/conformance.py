@@ -17,7 +17,7 @@ LIMIT_S = 120
 
 MACHINES = {
     "emcraft-sf2": (["-M", "emcraft-sf2"], 16 << 20, "if=mtd,format=raw,file={}"),
-    "vexpress-a9": (["-M", "vexpress-a9"], 64 << 20, "if=pflash,unit=1,format=raw,file={}"),
+    "vexpress-a9": (["-M", "vexpress-a9", "-audiodev", "none,id=none"], 64 << 20, "if=pflash,unit=1,format=raw,file={}"),
 }
 
 
