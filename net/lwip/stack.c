@@ -54,9 +54,9 @@ uint16_t stack_sntp_port(void)
     return stack.params.sntp_port != 0 ? stack.params.sntp_port : 123;
 }
 
-void stack_assert(const char *what, int line)
+void stack_assert(int line)
 {
-    stack.params.panic(what, "lwip", line);
+    stack.params.panic("assertion in lwIP", "line", line);
 }
 
 void stack_sntp_time(uint32_t unix_s, uint32_t fraction)
