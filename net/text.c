@@ -1,5 +1,6 @@
 #include "net/text.h"
 
+#include <stdarg.h>
 #include <string.h>
 
 struct text text_begin(char *bytes, size_t size)
@@ -62,6 +63,55 @@ void text_add_pad(struct text *text, uint32_t value, unsigned digits)
         value /= 10;
     }
     text_add_bytes(text, out + at, sizeof out - at);
+}
+
+static void format_list(struct text *text, const char *format, va_list list)
+{
+    for (; *format != '\0'; format++) {
+        unsigned digits = 1;
+
+        if (*format != '%') {
+            text_add_char(text, *format);
+            continue;
+        }
+        format++;
+        if (*format == '0') {
+            digits = (unsigned)(format[1] - '0');
+            format += 2;
+        }
+        if (*format == 's') {
+            text_add(text, va_arg(list, const char *));
+        } else if (*format == 'u') {
+            text_add_pad(text, va_arg(list, unsigned), digits);
+        } else if (*format == 'l') {
+            format += 2;
+            text_add_u64(text, va_arg(list, unsigned long long));
+        } else if (*format == 'c') {
+            text_add_char(text, (char)va_arg(list, int));
+        } else {
+            text_add_char(text, *format);
+        }
+    }
+}
+
+void text_format(struct text *text, const char *format, ...)
+{
+    va_list list;
+
+    va_start(list, format);
+    format_list(text, format, list);
+    va_end(list);
+}
+
+size_t text_print(char *out, size_t size, const char *format, ...)
+{
+    struct text text = text_begin(out, size);
+    va_list list;
+
+    va_start(list, format);
+    format_list(&text, format, list);
+    va_end(list);
+    return text.length;
 }
 
 void text_add_hex(struct text *text, uint32_t value, unsigned digits)
