@@ -516,6 +516,9 @@ size_t config_show_line(const struct config *config, unsigned index, char *out, 
             config_key_name(&config_keys[i], &text);
             text_add(&text, " = ");
             config_value_show(config, &config_keys[i], index, &text);
+            if (text.bytes[text.length - 1] == ' ') {
+                text.bytes[--text.length] = '\0'; /* Nothing is set. */
+            }
             break;
         }
         index -= lines;

@@ -50,7 +50,7 @@
     KEY(hostname, DOMAIN, "hostname", 0, 0, "tocsin", \
         "What this device calls itself, to the mail server and in each mail.") \
     KEY(from_line_override, BOOL, "from_line_override", 0, 0, "no", \
-        "Taken for ssmtp's sake: every mail is the device's own, with `from` as its sender.") \
+        "No effect: every mail is the device's own, with `from` as its sender.") \
     KEY(connect_timeout_s, SECONDS, "connect_timeout", 1, 600, "30", \
         "For one connection to open, TLS included.") \
     KEY(greeting_timeout_s, SECONDS, "greeting_timeout", 1, 3600, "60", \
@@ -96,13 +96,13 @@
     KEY(zone_minutes, ZONE, "timezone", 0, 0, "UTC", \
         "Of the times in mails; there is no daylight saving.") \
     OLD(auth_method, METHOD, "auth_method", \
-        "PLAIN or LOGIN is chosen from what the server offers, inside TLS.") \
+        "No effect: PLAIN or LOGIN is chosen from what the server offers.") \
     OLD(min_user_id, IGNORED, "min_user_id", \
-        "There are no users here: every mail goes to root.") \
+        "No effect: there are no users here, every mail goes to root.") \
     OLD(debug, IGNORED, "debug", \
-        "Failures are always told in full; see `log` and `test` on the console.") \
+        "No effect: failures are always told in full; see `log` and `test` on the console.") \
     OLD(use_tls_cert, CLIENT_CERT, "use_tls_cert", \
-        "Client certificates are not supported.") \
+        "No effect: client certificates are not supported.") \
     OLD(tls_cert, REFUSED, "tls_cert", \
         "Client certificates are not supported.") \
     OLD(tls_key, REFUSED, "tls_key", \

@@ -43,7 +43,7 @@ static const char usage[] =
     "  --seedless   leaves the image without a seed for random numbers: such a device refuses "
     "TLS\n";
 
-/* A text that grows; it and everything else lives until the program ends. */
+/* A text that grows. All are in static objects and live until the program ends. */
 struct buffer {
     char *bytes;
     size_t size;
@@ -54,9 +54,30 @@ struct finding {
     char text[FINDING_BYTES];
 };
 
+/* One block of a CA file, its base64 wrapped anew, so that any length of line goes in. */
+struct block {
+    struct buffer pem;
+    unsigned line;
+    size_t column;
+    enum { OUTSIDE, INSIDE, SKIPPED } where;
+};
+
+/* Where the text for the flash is being made, line by line; a certificate that stands in it is
+ * decoded in passing. */
+struct source {
+    struct buffer file, copy;
+    struct buffer ca_file;
+    struct buffer certificates; /* From the CA files. */
+    struct buffer pem;          /* The block in hand. */
+    struct block block;         /* Of the CA file. */
+    unsigned line;
+    unsigned pem_line; /* Where the block began; 0: not in one. */
+};
+
 /* All that is found in one configuration file, told at the end in the order of its lines. */
 struct job {
     const char *path;
+    struct source source;
     struct buffer text; /* As it goes to flash. */
     struct finding *findings;
     size_t finding_count;
@@ -225,14 +246,6 @@ static const char *check_block(struct job *job, const struct buffer *pem)
     return why;
 }
 
-/* One block of a CA file, its base64 wrapped anew, so that any length of line goes in. */
-struct block {
-    struct buffer pem;
-    unsigned line;
-    size_t column;
-    enum { OUTSIDE, INSIDE, SKIPPED } where;
-};
-
 static void begin_block(struct block *block, unsigned line)
 {
     block->where = INSIDE;
@@ -297,12 +310,12 @@ static const char *take_ca_line(struct job *job, struct block *block, char *line
     return NULL;
 }
 
-/* Appends the certificates of a CA file to out. Its path counts from the configuration's folder. */
-static void take_ca_file(struct job *job, const char *name, unsigned config_line,
-                         struct buffer *out)
+/* Appends the certificates of a CA file to source.certificates. Its path counts from the
+ * configuration's folder. */
+static void take_ca_file(struct job *job, const char *name, unsigned config_line)
 {
-    struct buffer file = {0};
-    struct block block = {.where = OUTSIDE};
+    struct buffer *file = &job->source.ca_file;
+    struct block *block = &job->source.block;
     const char *why = NULL;
     size_t before = job->anchors.count;
     unsigned number = 0;
@@ -316,25 +329,21 @@ static void take_ca_file(struct job *job, const char *name, unsigned config_line
     } else if ((size_t)snprintf(path, sizeof path, "%s/%s", dirname(folder), name) >= sizeof path) {
         path[0] = '\0';
     }
-    if (!read_file(path, INPUT_BYTES_MAX, &file)) {
+    file->size = 0;
+    block->where = OUTSIDE;
+    if (!read_file(path, INPUT_BYTES_MAX, file)) {
         job->ca_failed = true;
         note(job, true, config_line, "TLS_CA_File",
              "cannot read %s: %s; expected a file of PEM certificates", path, strerror(errno));
         return;
     }
-    at = file.bytes;
-    while (why == NULL && (line = next_line(&at, file.bytes + file.size)) != NULL) {
+    at = file->bytes;
+    while (why == NULL && (line = next_line(&at, file->bytes + file->size)) != NULL) {
         number++;
-        if (job->anchors.count == TLS_ANCHOR_MAX && starts(line, "-----BEGIN CERTIFICATE")) {
-            why = "more than 8 certificates: expected only the CA that your mail server's "
-                  "certificate "
-                  "leads to, not all CAs of the world";
-        } else {
-            why = take_ca_line(job, &block, line, number, out);
-        }
+        why = take_ca_line(job, block, line, number, &job->source.certificates);
     }
-    if (why == NULL && block.where == INSIDE) {
-        number = block.line;
+    if (why == NULL && block->where == INSIDE) {
+        number = block->line;
         why = "the certificate that begins here has no END line";
     }
     if (why != NULL) {
@@ -349,18 +358,10 @@ static void take_ca_file(struct job *job, const char *name, unsigned config_line
     }
 }
 
-/* The text for the flash grows line by line; a certificate that stands in it is decoded in passing.
- */
-struct source {
-    struct buffer certificates; /* From the CA files. */
-    struct buffer pem;          /* The block in hand. */
-    unsigned line;
-    unsigned pem_line; /* Where the block began; 0: not in one. */
-};
-
 /* True when the line belongs to a PEM block that the text itself holds. */
-static bool take_own_pem(struct job *job, struct source *source, const char *line)
+static bool take_own_pem(struct job *job, const char *line)
 {
+    struct source *source = &job->source;
     const char *why;
 
     if (starts(line, "-----BEGIN ")) {
@@ -388,9 +389,9 @@ static bool take_own_pem(struct job *job, struct source *source, const char *lin
 }
 
 /* Copies one line into the text for the flash, unless it names a CA file. */
-static void take_line(struct job *job, struct source *source, char *line, const char *original,
-                      size_t original_size)
+static void take_line(struct job *job, char *line, const char *original, size_t original_size)
 {
+    struct source *source = &job->source;
     char *key, *value;
 
     source->line++;
@@ -398,16 +399,16 @@ static void take_line(struct job *job, struct source *source, char *line, const 
         line += 3;
     }
     line += strspn(line, " \t");
-    if (!take_own_pem(job, source, line) && config_line_split(line, &key, &value) > 0) {
+    if (!take_own_pem(job, line) && config_line_split(line, &key, &value) > 0) {
         if (config_key_same(key, "TLS_CA_File") && value[0] != '\0') {
-            take_ca_file(job, value, source->line, &source->certificates);
+            take_ca_file(job, value, source->line);
             append_string(&job->text, "# TLS_CA_File = ");
             append_string(&job->text, value);
             append_string(&job->text, " (its certificates stand at the end)\n");
             return;
         }
         if (config_key_note(key) != NULL) {
-            note(job, false, source->line, key, "has no effect: %s", config_key_note(key));
+            note(job, false, source->line, key, "%s", config_key_note(key));
         }
     }
     append(&job->text, original, original_size);
@@ -416,28 +417,30 @@ static void take_line(struct job *job, struct source *source, char *line, const 
 /* Reads the configuration; what is wrong with it is in job->errors. */
 static void check(struct job *job, const char *path)
 {
-    struct buffer file = {0}, copy = {0};
-    struct source source = {0};
+    static struct finding findings[FINDINGS_MAX];
+    struct source *source = &job->source;
     struct config_reader reader;
-    char *at, *line;
-    char *start;
+    char *at, *line, *start, *end;
 
     job->path = path;
-    job->findings = calloc(FINDINGS_MAX, sizeof job->findings[0]);
-    if (job->findings == NULL || !read_file(path, INPUT_BYTES_MAX, &file)) {
+    job->findings = findings;
+    if (!read_file(path, INPUT_BYTES_MAX, &source->file)) {
         die(1, "%s: cannot read it: %s\n", path, strerror(errno));
     }
-    append(&copy, file.bytes, file.size);
+    append(&source->copy, source->file.bytes, source->file.size);
     tls_anchors_init(&job->anchors);
     append_string(&job->text, "");
-    for (at = copy.bytes; start = at, (line = next_line(&at, copy.bytes + copy.size)) != NULL;) {
-        take_line(job, &source, line, file.bytes + (start - copy.bytes), (size_t)(at - start));
+    at = source->copy.bytes;
+    end = at + source->copy.size;
+    for (start = at; (line = next_line(&at, end)) != NULL; start = at) {
+        take_line(job, line, source->file.bytes + (start - source->copy.bytes),
+                  (size_t)(at - start));
     }
-    if (source.certificates.size > 0) {
+    if (source->certificates.size > 0) {
         if (job->text.size > 0 && job->text.bytes[job->text.size - 1] != '\n') {
             append_string(&job->text, "\n");
         }
-        append(&job->text, source.certificates.bytes, source.certificates.size);
+        append(&job->text, source->certificates.bytes, source->certificates.size);
     }
     config_begin(&reader, &job->config, take_report, job);
     config_push(&reader, job->text.bytes, job->text.size);
@@ -537,7 +540,7 @@ static const struct flash geometry = {
 /* False: there is no such file, and the image is a new part. */
 static bool load_image(const char *path, struct flash *flash)
 {
-    struct buffer file = {0};
+    static struct buffer file;
 
     *flash = geometry;
     if (read_file(path, FLASH_SIZE_BYTES, &file)) {
@@ -548,14 +551,18 @@ static bool load_image(const char *path, struct flash *flash)
         flash->context = file.bytes;
         return true;
     }
+    if (errno == EFBIG) {
+        die(1, "%s: larger than %u bytes, the flash of " BOARD_NAME "\n", path, FLASH_SIZE_BYTES);
+    }
     if (errno != ENOENT) {
         die(1, "%s: cannot read it: %s\n", path, strerror(errno));
     }
-    flash->context = malloc(FLASH_SIZE_BYTES);
-    if (flash->context == NULL) {
+    file.bytes = realloc(file.bytes, FLASH_SIZE_BYTES);
+    if (file.bytes == NULL) {
         die(1, "mkflash: no memory\n");
     }
-    memset(flash->context, FLASH_ERASED, FLASH_SIZE_BYTES);
+    memset(file.bytes, FLASH_ERASED, FLASH_SIZE_BYTES);
+    flash->context = file.bytes;
     return false;
 }
 
@@ -718,7 +725,7 @@ static int show_image(const char *path)
 /* Puts the table made from the code between the two marks of the file. */
 static int renew_doc(const char *path)
 {
-    struct buffer file = {0}, out = {0};
+    static struct buffer file, out;
     char line[700];
     const char *begin, *end;
     FILE *stream;
