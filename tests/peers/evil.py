@@ -153,16 +153,19 @@ class Tap(_Listener):
 class Evil(_Listener):
     """A small SMTP server inside real TLS that does at each stage what its script says.
 
+    mode: "implicit", "starttls", or "clear": AUTH offered without TLS.
     script: one dict a connection, the last one for all that follow. Keys are stages: GREETING, EHLO, STARTTLS, TLS
     (in the place of a handshake), AUTH, MAIL, RCPT, DATA, BODY (with the body half received), DOT (after the final
     dot). Values: a reply, DROP, or SILENT; a stage that is not there goes well. {"forward": port} joins the connection
-    with a real server. commands: what each connection sent, with TLS taken off. mails: what was accepted.
+    with a real server. commands: the lines that each connection sent, with TLS taken off; turns: the same as it was
+    read, a bytes object a read (inside TLS: a record). mails: what was accepted.
     """
 
     def __init__(self, bench, certificates, script, mode="implicit", certificate="ecdsa"):
         self.script = script
         self.mode = mode
         self.commands = []
+        self.turns = []
         self.mails = []
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificates.chain(certificate), certificates.key(certificate))
@@ -173,12 +176,9 @@ class Evil(_Listener):
         if "forward" in script:
             self.splice(client, conversation, script["forward"])
             return
-        commands = []
-        self.commands.append(commands)
-        session = _Session(client, script, commands, self.mails, self._context)
-        if self.mode == "implicit":
-            session.start_tls()
-        session.run(offer_starttls=self.mode == "starttls")
+        self.commands.append([])
+        self.turns.append([])
+        _Session(self, client, script).run()
 
 
 class _Drop(EOFError):
@@ -188,12 +188,14 @@ class _Drop(EOFError):
 class _Session:
     """One connection of Evil."""
 
-    def __init__(self, client, script, commands, mails, context):
+    def __init__(self, evil, client, script):
         self.client = client
         self.script = script
-        self.commands = commands
-        self.mails = mails
-        self.context = context
+        self.mode = evil.mode
+        self.commands = evil.commands[-1]
+        self.turns = evil.turns[-1]
+        self.mails = evil.mails
+        self.context = evil._context
         self.buffer = b""
         self.tls = False
 
@@ -209,6 +211,7 @@ class _Session:
             data = self.client.recv(65536)
             if not data:
                 raise _Drop
+            self.turns.append(data)
             self.buffer += data
         line, _, self.buffer = self.buffer.partition(b"\n")
         return line.rstrip(b"\r").decode("latin-1")
@@ -226,17 +229,24 @@ class _Session:
         self.client.sendall(say if isinstance(say, bytes) else say.encode() + b"\r\n")
         return say == good
 
-    def run(self, offer_starttls):
+    def _offers(self):
+        offers = [HOST, "PIPELINING", "SIZE 10240000", "8BITMIME", "ENHANCEDSTATUSCODES"]
+        if self.mode == "starttls" and not self.tls:
+            offers.append("STARTTLS")
+        if self.mode == "clear" or self.tls:
+            offers.append("AUTH PLAIN LOGIN")
+        return "\r\n".join(f"250{'-' if offer != offers[-1] else ' '}{offer}" for offer in offers)
+
+    def run(self):
+        if self.mode == "implicit":
+            self.start_tls()
         self.answer("GREETING", f"220 {HOST} ESMTP")
         while True:
             command = self.line()
             self.commands.append(command)
             verb = command.split(" ")[0].upper()
             if verb in ("EHLO", "HELO"):
-                offers = [HOST, "PIPELINING", "SIZE 10240000", "8BITMIME", "ENHANCEDSTATUSCODES"]
-                offers.append("STARTTLS" if offer_starttls and not self.tls else "AUTH PLAIN LOGIN")
-                text = "\r\n".join(f"250{'-' if offer != offers[-1] else ' '}{offer}" for offer in offers)
-                self.answer("EHLO", text)
+                self.answer("EHLO", self._offers())
             elif verb == "STARTTLS":
                 if self.answer("STARTTLS", "220 2.0.0 Ready to start TLS"):
                     self.start_tls()
