@@ -3,109 +3,70 @@
 
     tests/board/conformance.py emcraft-sf2 build/emcraft-sf2/conformance.elf
 
-Status 0 when every line was ok and the last one said so; else 1, with the console's output.
+Status 0 when every line was ok and the last one said so; else 1. The console's lines are printed as they come.
 """
-import os
-import select
-import socket
-import subprocess
+import re
 import sys
 import tempfile
-import time
+from pathlib import Path
 
-LIMIT_S = 120
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "qemu"))
 
-MACHINES = {
-    "emcraft-sf2": (["-M", "emcraft-sf2"], 16 << 20, "if=mtd,format=raw,file={}"),
-    "vexpress-a9": (["-M", "vexpress-a9", "-audiodev", "none,id=none"], 64 << 20, "if=pflash,unit=1,format=raw,file={}"),
-}
+from board import Board, BoardError, boards  # noqa: E402
 
-
-def qemu_command(board, elf, flash, monitor):
-    machine, _, drive = MACHINES[board]
-    return ["qemu-system-arm", *machine, "-display", "none", "-serial", "stdio", "-kernel", elf,
-            "-nic", "user,id=net0", "-drive", drive.format(flash),
-            "-monitor", f"unix:{monitor},server,nowait"]
+LIMIT_S = 60
+BURST = bytes(ord("a") + i % 26 for i in range(2000)) + b"\n"
 
 
-class Monitor:
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                self.socket.connect(path)
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-
-    def do(self, line):
-        self.socket.sendall(line.encode() + b"\n")
+def flash_size(name):
+    """From the board's geometry.h, which has `#define FLASH_SIZE_BYTES (16u << 20)`."""
+    text = (ROOT / "boards" / name / "geometry.h").read_text()
+    number, shift = re.search(r"FLASH_SIZE_BYTES \((\d+)u << (\d+)\)", text).groups()
+    return int(number) << int(shift)
 
 
-def answer(line, process, monitor):
-    """What a `now` line asks for."""
-    burst = bytes(ord("a") + i % 26 for i in range(2000)) + b"\n"
-    if line == "now key":
-        time.sleep(0.3)
-        process.stdin.write(b"k")
-    elif line == "now burst":
-        process.stdin.write(burst)
-    elif line.startswith("now link"):
-        # The machines name their one network card differently; the user network's end works alike.
-        monitor.do("set_link net0 " + line.split()[-1])
-    elif line == "now system_reset":
-        monitor.do("system_reset")
-    process.stdin.flush()
+def answer(board, request):
+    """Does what a line `now ...` asks for."""
+    if request == "key":
+        board.send(b"k")
+    elif request == "burst":
+        board.send(BURST)
+    elif request == "link off":
+        board.set_link(False)
+    elif request == "link on":
+        board.set_link(True)
+    elif request == "system_reset":
+        board.monitor("system_reset")
+    else:
+        raise BoardError(f"the board asks for {request!r}")
 
 
-def run(board, elf):
-    failures = 0
-    passed = False
+def run(name, elf):
     with tempfile.TemporaryDirectory() as folder:
-        flash = os.path.join(folder, "flash.img")
-        with open(flash, "wb") as image:
-            for _ in range(MACHINES[board][1] >> 20):
-                image.write(b"\xff" * (1 << 20))
-        path = os.path.join(folder, "monitor")
-        process = subprocess.Popen(qemu_command(board, elf, flash, path), stdin=subprocess.PIPE,
-                                   stdout=subprocess.PIPE)
-        try:
-            monitor = Monitor(path)
-            deadline = time.monotonic() + LIMIT_S
-            pending = b""
-            while not passed and time.monotonic() < deadline:
-                if not select.select([process.stdout], [], [], 1)[0]:
-                    continue
-                data = os.read(process.stdout.fileno(), 4096)
-                if not data:
+        flash = Path(folder) / "flash.img"
+        flash.write_bytes(b"\xff" * flash_size(name))
+        with Board(name, elf, flash, on_line=lambda line: print(line, flush=True)) as board:
+            since = 0
+            while True:
+                board.wait(r"^(now |conformance: )", LIMIT_S, since)
+                line = next(text for text in board.lines(since)
+                            if re.match(r"now |conformance: ", text))
+                since += board.lines(since).index(line) + 1
+                if line.startswith("conformance: "):
                     break
-                pending += data
-                *lines, pending = pending.split(b"\n")
-                for raw in lines:
-                    line = raw.decode("latin-1").strip()
-                    print(line, flush=True)
-                    failures += line.startswith("FAIL")
-                    passed = passed or line == "conformance: passed"
-                    if line.startswith("now "):
-                        answer(line, process, monitor)
-                    if line == "conformance: FAILED":
-                        return 1
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-    if not passed:
-        print(f"{board}: no end within {LIMIT_S} s, or QEMU ended by itself")
-    return 0 if passed and failures == 0 else 1
+                answer(board, line.removeprefix("now "))
+            failures = board.count(r"^FAIL ")
+            good = board.count(r"^ok ")
+            passed = line == "conformance: passed" and failures == 0 and good > 0
+            print(f"{name}: {good} ok, {failures} failed")
+            return 0 if passed else 1
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or sys.argv[1] not in MACHINES:
-        sys.exit(f"usage: conformance.py {'|'.join(MACHINES)} ELF")
-    sys.exit(run(sys.argv[1], sys.argv[2]))
+    if len(sys.argv) != 3 or sys.argv[1] not in boards():
+        sys.exit(f"usage: conformance.py {'|'.join(boards())} ELF")
+    try:
+        sys.exit(run(sys.argv[1], sys.argv[2]))
+    except BoardError as error:
+        sys.exit(f"{sys.argv[1]}: {error}")
