@@ -1,6 +1,5 @@
 #include "net/text.h"
 
-#include <stdarg.h>
 #include <string.h>
 
 struct text text_begin(char *bytes, size_t size)
@@ -65,7 +64,7 @@ void text_add_pad(struct text *text, uint32_t value, unsigned digits)
     text_add_bytes(text, out + at, sizeof out - at);
 }
 
-static void format_list(struct text *text, const char *format, va_list list)
+void text_format_list(struct text *text, const char *format, va_list list)
 {
     for (; *format != '\0'; format++) {
         unsigned digits = 1;
@@ -99,7 +98,7 @@ void text_format(struct text *text, const char *format, ...)
     va_list list;
 
     va_start(list, format);
-    format_list(text, format, list);
+    text_format_list(text, format, list);
     va_end(list);
 }
 
@@ -109,7 +108,7 @@ size_t text_print(char *out, size_t size, const char *format, ...)
     va_list list;
 
     va_start(list, format);
-    format_list(&text, format, list);
+    text_format_list(&text, format, list);
     va_end(list);
     return text.length;
 }

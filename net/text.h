@@ -8,6 +8,7 @@
 #ifndef TOCSIN_NET_TEXT_H
 #define TOCSIN_NET_TEXT_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,6 +29,15 @@ void text_add_u64(struct text *text, uint64_t value);
 void text_add_pad(struct text *text, uint32_t value, unsigned digits); /* Leading zeros. */
 void text_add_hex(struct text *text, uint32_t value, unsigned digits);
 void text_add_ipv4(struct text *text, uint32_t address_be); /* Network byte order. */
+
+/* Like printf, of which it knows %s %c %u %02u %03u %llu %%: a call costs less code than its parts. */
+void text_format(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void text_format_list(struct text *text, const char *format, va_list list)
+    __attribute__((format(printf, 2, 0)));
+
+/* The same over a whole buffer; returns the length. */
+size_t text_print(char *out, size_t size, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* One character of what came from outside, as it may be shown: takes a UTF-8 sequence (RFC 3629),
  * or one byte that begins none, from bytes (size of at least 1) and returns how many bytes that
