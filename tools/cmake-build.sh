@@ -9,6 +9,10 @@ shift 3
 log=build/logs/build-$folder.log
 mkdir -p build/logs
 
+# Two makes in one checkout take turns, instead of writing the same files.
+exec 9>"build/logs/build-$folder.lock"
+flock 9
+
 fail() {
     grep -E -A 4 'error:|Error at|undefined reference|overflowed' "$log" | tail -n 60 >&2 || true
     echo "building $folder failed; all of it is in $log" >&2

@@ -69,7 +69,7 @@ def sections_of(elf):
 
 
 def map_entries(text):
-    """(output section, input section, bytes, object) of the map's second half."""
+    """(output section, input section, address, bytes, object) of the map's second half."""
     _, _, body = text.partition("Linker script and memory map")
     # A long name stands on a line of its own, with its figures on the next one.
     body = re.sub(r"^( \S+)\n\s+0x", r"\1 0x", body, flags=re.MULTILINE)
@@ -80,7 +80,7 @@ def map_entries(text):
             continue
         match = INPUT.match(line)
         if match and int(match[3], 16):
-            yield output, match[1], int(match[3], 16), match[4]
+            yield output, match[1], int(match[2], 16), int(match[3], 16), match[4]
 
 
 def part_of(name):
@@ -99,7 +99,7 @@ def measure(board):
     sections = sections_of(elf)
     table = defaultdict(lambda: dict.fromkeys(KINDS, 0))
     accounted = dict.fromkeys(sections, 0)
-    for output, section, size, name in map_entries(map_file.read_text(encoding="utf-8")):
+    for output, section, _, size, name in map_entries(map_file.read_text(encoding="utf-8")):
         if output not in sections or sections[output][0] == "stack":
             continue
         kind = sections[output][0]
@@ -153,7 +153,8 @@ def print_top(board, count):
     build = ROOT / "build" / board
     sections = sections_of(build / "firmware.elf")
     entries = [(size, section, Path(name.strip()).name, sections[output][0])
-               for output, section, size, name in map_entries((build / "firmware.map").read_text())
+               for output, section, _, size, name in map_entries(
+                   (build / "firmware.map").read_text(encoding="utf-8"))
                if output in sections]
     for what, kinds in (("flash", ("text",)), ("RAM", ("data", "bss"))):
         print(f"{board}, largest in {what}:")

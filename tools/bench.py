@@ -1,0 +1,269 @@
+#!/usr/bin/env python3
+"""Guest instructions of a whole send, from reset to the server's 250, and of its parts.
+
+    bench.py --board BOARD [--update]
+
+The board runs in QEMU with tools/plugin/marks.c, against the bench's own mail server, once for each
+kind of certificate. Marks are the empty functions of firmware/main.c; public-key operations are
+counted from their first instruction to the return to their caller. --update writes the tables into
+README.md.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import size
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "qemu")]
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+
+# BearSSL's objects, by what they are for; the first that matches counts.
+BEARSSL = [
+    ("curves", r"^ec_|^ecdsa_"),
+    ("RSA", r"^rsa_"),
+    ("big integers", r"^i(15|31|32|62)_"),
+    ("hashes, HMAC, DRBG", r"^(sha\d|md5|dig_|multihash|hmac|hmac_|prf|hkdf|mgf1|sysrng)"),
+    ("ciphers", r"^(aes_|chacha20_|poly1305_|gcm|ghash_|ccm|eax)"),
+    ("certificates", r"^(x509_|skey_|pemdec|pemenc|asn1|decode|encode_)"),
+    ("TLS engine", r"^ssl_"),
+    ("byte order, copies", r"^(ccopy|dec\d|enc\d)"),
+    ("BearSSL, rest", r""),
+]
+
+# Public-key operations: what to call them, the object, the function.
+CALLS = [
+    ("X25519 key pair", r"^ec_c25519_\w+\.c", "api_mulgen"),
+    ("X25519 shared secret", r"^ec_c25519_\w+\.c", "api_mul"),
+    ("P-256 key pair", r"^ec_p256_\w+\.c", "api_mulgen"),
+    ("P-256 shared secret", r"^ec_p256_\w+\.c", "api_mul"),
+    ("other curve key pair", r"^ec_prime_\w+\.c", "api_mulgen"),
+    ("other curve shared secret", r"^ec_prime_\w+\.c", "api_mul"),
+    ("ECDSA verification", r"^ecdsa_i\d\d_vrfy_asn1\.c", r"br_ecdsa_i\d\d_vrfy_asn1"),
+    ("RSA verification", r"^rsa_\w+_pkcs1_vrfy\.c", r"br_rsa_\w+_pkcs1_vrfy"),
+]
+CHAINS = {"ecdsa": "ECDSA P-256", "rsa": "RSA-2048"}
+RUN_LIMIT_S = 180
+MAIL_LIMIT_S = 60
+MARKS = ["boot", "address", "begin", "connect", "tls_ready", "auth", "accepted"]
+
+
+class Failure(Exception):
+    """No figures can be had; the text says why."""
+
+
+def object_name(entry):
+    """libbearssl.a(ec_p256_m31.c.obj) -> ec_p256_m31.c"""
+    match = re.search(r"([^/(]+?)\.(?:obj|o)\)?$", entry)
+    return match[1] if match else entry
+
+
+def bench_part(entry):
+    part = size.part_of(entry)
+    if part != "bearssl":
+        return part
+    return next(name for name, pattern in BEARSSL if re.search(pattern, object_name(entry)))
+
+
+def make_table(board, path):
+    """Write the plugin's table of ranges, marks and calls from the firmware's map."""
+    build = ROOT / "build" / board
+    sections = size.sections_of(build / "firmware.elf")
+    text = (build / "firmware.map").read_text(encoding="utf-8")
+    ranges, points = [], []
+    for output, section, address, count, entry in size.map_entries(text):
+        if sections.get(output, ("",))[0] != "text" or section.startswith(".rodata"):
+            continue
+        ranges.append((address, address + count, bench_part(entry)))
+        function = section.removeprefix(".text.")
+        for name, where, what in CALLS:
+            if re.search(where, object_name(entry)) and re.fullmatch(what, function):
+                points.append(("call", name, address))
+        if function.startswith("mark_"):
+            points.append(("mark", function.removeprefix("mark_"), address))
+    missing = set(MARKS) - {name for kind, name, _ in points if kind == "mark"}
+    if missing:
+        raise Failure(f"{board}'s firmware has no mark_{', mark_'.join(sorted(missing))}")
+    with open(path, "w", encoding="utf-8") as out:
+        last = 0
+        for begin, end, part in sorted(ranges):
+            if begin >= last:
+                out.write(f"part {part.replace(' ', '_')} {begin:x} {end:x}\n")
+                last = end
+        for kind, name, address in points:
+            out.write(f"{kind} {name.replace(' ', '_')} {address & ~1:x}\n")
+
+
+def read_counts(path):
+    """The plugin's output: ([(mark, count, {part: count})], [(call, begin, end)])."""
+    marks, calls = [], []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        kind, name, *figures = line.split()
+        if kind == "mark":
+            marks.append((name, int(figures[0]), {}))
+            continue
+        name = name.replace("_", " ")
+        if kind == "part":
+            marks[-1][2][name] = int(figures[0])
+        elif kind == "call":
+            calls.append((name, int(figures[0]), int(figures[1])))
+        elif kind == "open":
+            raise Failure(f"the end of '{name}' was not seen")
+    return marks, calls
+
+
+def plugin(board, folder):
+    """Arguments that make QEMU count; and the file that it writes, for read_counts()."""
+    module = ROOT / "build" / "tools" / "marks.so"
+    if not module.is_file():
+        raise Failure("the QEMU plugin is not built: make tools")
+    table, out = Path(folder) / "marks.table", Path(folder) / "marks.out"
+    make_table(board, table)
+    paths = [str(path).replace(",", ",,") for path in (module, table, out)]
+    return ["-plugin", "{},table={},out={}".format(*paths)], out
+
+
+def instructions_to_accepted(out):
+    """Guest instructions from reset to the server's first 250; None: it did not come."""
+    marks, _ = read_counts(out)
+    return next((count for name, count, _ in marks if name == "accepted"), None)
+
+
+# ---- the run -------------------------------------------------------------------------------------
+
+
+def measure(board, certificate):
+    """Two mails on one board: (marks, calls, the answer to `status`)."""
+    from board import Board
+    from device import elf_of, make_image, settings, text_of
+    from peers import Bench, Certificates, Chrony, Dovecot, Exim
+    with Bench(f"bench-{certificate}", limit_s=RUN_LIMIT_S) as bench:
+        certificates = Certificates(bench)
+        dovecot = Dovecot(bench, certificates, ["admin"])
+        exim = Exim(bench, dovecot, [certificate])
+        chrony = Chrony(bench)
+        config = settings(exim.port("implicit", certificate), "implicit",
+                          certificates.root(certificate), ["admin"], dovecot.user,
+                          dovecot.password, chrony.port)
+        image = bench.folder / "flash.img"
+        make_image(board, bench.write("device.conf", text_of(config)), image)
+        extra, out = plugin(board, bench.folder)
+        with Board(board, elf_of(board), image, extra=extra) as device:
+            device.wait(r" accepted by ", MAIL_LIMIT_S)
+            since = device.mark()
+            device.command("alert crit the second mail, over a resumed session")
+            device.wait(r" accepted by ", MAIL_LIMIT_S, since)
+            status = device.command("status")
+        return *read_counts(out), status
+
+
+def first_and_second(marks):
+    """{mark: (count, parts)} of the first mail and of the second."""
+    first, second = {}, {}
+    for name, count, parts in marks:
+        if name not in first:
+            first[name] = (count, parts)
+        elif name not in second and "accepted" in first:
+            second[name] = (count, parts)
+    for name in ("connect", "tls_ready", "accepted"):
+        if name not in first or name not in second:
+            raise Failure(f"the firmware did not get to mark_{name} in both mails")
+    return first, second
+
+
+def rows_of(marks, calls):
+    """The rows (label, instructions) in order; a label of what is part of a row begins with blanks."""
+    first, second = first_and_second(marks)
+    connect, ready, accepted = (first[name][0] for name in ("connect", "tls_ready", "accepted"))
+    operations = {}
+    for name, begin, end in calls:
+        if connect <= begin < ready:
+            count, total = operations.get(name, (0, 0))
+            operations[name] = (count + 1, total + end - begin)
+    rows = [("reset to TCP connection", connect), ("TLS handshake", ready - connect)]
+    rows += [(f"  {name}" + (f", {count} times" if count > 1 else ""), total)
+             for name, (count, total) in operations.items()]
+    rows += [("  the rest of the handshake",
+              ready - connect - sum(total for _, total in operations.values())),
+             ("AUTH, envelope, message, 250", accepted - ready),
+             ("reset to 250", accepted),
+             ("second mail: TLS handshake", second["tls_ready"][0] - second["connect"][0]),
+             ("second mail: TCP connection to 250", second["accepted"][0] - second["connect"][0])]
+    return rows
+
+
+def parts_of(marks):
+    """{part: instructions} from reset to the first 250."""
+    return first_and_second(marks)[0]["accepted"][1]
+
+
+def markdown(board, results):
+    """One table of what is done, one of where the instructions are spent."""
+    kinds = list(results)
+    lines = []
+    for title, columns in (("guest instructions", {kind: results[kind][0] for kind in kinds}),
+                           ("by part, reset to 250", {kind: results[kind][1] for kind in kinds})):
+        labels = list(dict.fromkeys(label for rows in columns.values() for label, _ in rows))
+        # Operations of one kind of certificate only are put where that kind has them.
+        labels.sort(key=lambda label: max((
+            [name for name, _ in rows].index(label) for rows in columns.values()
+            if label in dict(rows)), default=0))
+        lines += [f"| {board}: {title} | " + " | ".join(f"{kind} chain" for kind in kinds) + " |",
+                  "|---|" + "---:|" * len(kinds)]
+        for label in labels:
+            shown = label.replace("  ", "&nbsp;&nbsp;", 1) if label.startswith("  ") else label
+            cells = [f"{dict(columns[kind])[label]:,}" if label in dict(columns[kind]) else ""
+                     for kind in kinds]
+            lines.append(f"| {shown} | " + " | ".join(cells) + " |")
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def plain(table):
+    """A Markdown table for the screen."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    for row in rows:
+        if row == [""]:
+            print()
+        elif not row[0].startswith("---"):
+            label = row[0].replace("&nbsp;", " ")
+            print(f"{label:44}" + "".join(f"{cell:>16}" for cell in row[1:]))
+
+
+def main():
+    parser = argparse.ArgumentParser(description="guest instructions of a whole send")
+    parser.add_argument("--board", default="emcraft-sf2")
+    parser.add_argument("--update", action="store_true", help="write README.md's tables")
+    arguments = parser.parse_args()
+    board = arguments.board
+    try:
+        results = {}
+        for certificate, title in CHAINS.items():
+            print(f"bench: {board}, two mails to a server with an {title} chain", flush=True)
+            marks, calls, status = measure(board, certificate)
+            parts = sorted(parts_of(marks).items(), key=lambda item: -item[1])
+            results[title] = (rows_of(marks, calls), [item for item in parts if item[1]])
+            stack = next((line for line in status if line.startswith("stack")), None)
+        table = markdown(board, results)
+        print()
+        plain(table)
+        print(f"\n{stack or ''}")
+        if arguments.update:
+            _, new = size.replace_between(ROOT / "README.md", BEGIN, END, table)
+            (ROOT / "README.md").write_text(new, encoding="utf-8")
+    except (Failure, size.Failure, OSError, RuntimeError) as failure:
+        print(f"bench: {failure}", file=sys.stderr)
+        return 1
+    except Exception as problem:  # pylint: disable=broad-except
+        # What the harness and the servers raise says in words what went wrong.
+        if type(problem).__name__ not in ("BoardError", "ImageError", "PeerError"):
+            raise
+        print(f"bench: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
