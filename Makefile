@@ -33,7 +33,7 @@ cmake_build = tools/cmake-build.sh $(1) '$(2)' $(JOBS) $(3) $(SOURCES)
 export BOARDS BOARD JOBS
 
 .PHONY: help deps packages sources peers board run check firmware firmwares config tools host fuzz fuzzers \
-    bench size lint format clean distclean
+    bench docs size lint format clean distclean
 
 help: ## this list
 	@echo "Tocsin: mail alerts from bare metal. Targets:"
@@ -112,6 +112,9 @@ format: deps ## reformat all C sources in place
 
 size: firmwares ## flash and RAM by part, for each board
 	@$(PYTHON) tools/size.py $(if $(UPDATE),--update) $(if $(TOP),--top $(TOP)) $(BOARDS)
+
+docs: firmwares tools ## renew the tables in docs/config.md and README.md from the code
+	@$(PYTHON) tools/docs.py --update
 
 bench: board deps firmware tools ## guest instructions of a whole send and of its parts
 	@$(PYTHON) tools/bench.py --board $(BOARD) $(if $(UPDATE),--update)

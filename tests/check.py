@@ -56,7 +56,7 @@ def stages():
          [python, "tools/fuzz.py", "--seconds", str(FUZZ_SECONDS)], 600),
         *firmwares,
         ("tools", "host tools build", [*MAKE, "tools"], 600),
-        ("docs", "pages and tables made by the code are current", ["tools/docs.sh"], 60),
+        ("docs", "pages and tables made by the code are current", [python, "tools/docs.py"], 60),
         ("qemu", "both boards in QEMU against real mail servers, good and hostile",
          [python, "tests/qemu/check.py"], 1200),
     ]

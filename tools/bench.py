@@ -174,7 +174,7 @@ def first_and_second(marks):
 
 
 def rows_of(marks, calls):
-    """The rows (label, instructions) in order; a label of what is part of a row begins with blanks."""
+    """The rows (label, instructions) in order; what is part of a row begins with blanks."""
     first, second = first_and_second(marks)
     connect, ready, accepted = (first[name][0] for name in ("connect", "tls_ready", "accepted"))
     operations = {}
