@@ -104,6 +104,10 @@ static void end_certificate(struct tls_pem *pem)
             refuse(pem, E_INVALID, "a certificate's RSA key is shorter than 2048 bits");
             return;
         }
+        if (key->key.rsa.nlen > TLS_RSA_BYTES_MAX) {
+            refuse(pem, E_INVALID, decoder_why(BR_ERR_X509_LIMIT_EXCEEDED));
+            return;
+        }
         anchor->pkey.key.rsa.n = keep(pem, key->key.rsa.n, key->key.rsa.nlen);
         anchor->pkey.key.rsa.e = keep(pem, key->key.rsa.e, key->key.rsa.elen);
     } else {
@@ -206,6 +210,7 @@ static int base64_value(char c)
 static void base64_char(struct tls_pem *pem, char c)
 {
     int value = base64_value(c);
+    int error = br_x509_decoder_last_error(&pem->decoder);
     uint8_t bytes[3];
 
     if (c == '=' && pem->group_size >= 2) {
@@ -224,7 +229,10 @@ static void base64_char(struct tls_pem *pem, char c)
     bytes[2] = (uint8_t)pem->group;
     pem->group = 0;
     pem->group_size = 0;
-    br_x509_decoder_push(&pem->decoder, bytes, 3u - pem->padding);
+    /* After an error the decoder must not run on: it would from a broken state. */
+    if (error == 0 || error == BR_ERR_X509_TRUNCATED) {
+        br_x509_decoder_push(&pem->decoder, bytes, 3u - pem->padding);
+    }
 }
 
 /* Marks begin with a dash, which base64 has not: so one look at a line's first character tells. */

@@ -5,6 +5,7 @@
 #include "net/tls.h"
 
 #define TLS_RSA_BYTES_MIN 256 /* 2,048 bits: NIST SP 800-131A. */
+#define TLS_RSA_BYTES_MAX 512 /* What BearSSL's verification takes. */
 #define TLS_CERTS_MAX 10      /* Each costs a signature check: a hostile server must not buy hours. */
 
 /* tls_der.c */
