@@ -4,9 +4,8 @@ import email.policy
 import poplib
 import ssl
 import subprocess
-import time
 
-from .bench import DOMAIN, HOST, PeerError
+from .bench import HOST, PeerError, wait_for
 
 # 2.3 (Debian 12) and 2.4 (Debian 13) have different words for the same things.
 _COMMON = """
@@ -166,12 +165,9 @@ class Dovecot:
 
     def wait(self, mailbox, count=1, limit_s=20.0):
         """The mails of a mailbox once there are count of them; what there is when the time is up."""
-        end = time.monotonic() + limit_s
-        new = self.bench.folder / "mail" / mailbox / "new"
-        while time.monotonic() < end:
-            if new.is_dir() and sum(1 for _ in new.iterdir()) >= count:
-                break
-            time.sleep(0.02)
+        folder = self.bench.folder / "mail" / mailbox
+        # A mail that was read once is in cur.
+        wait_for(lambda: sum(1 for part in ("new", "cur") for _ in folder.glob(f"{part}/*")) >= count, limit_s)
         return self.read(mailbox)
 
 
@@ -189,6 +185,3 @@ class _Pop3Tls(poplib.POP3):
     def stls(self, context=None):
         self.host = HOST
         return super().stls(context)
-
-
-__all__ = ["Dovecot", "DOMAIN"]

@@ -30,6 +30,7 @@ from peers.bench import die_with_parent  # noqa: E402
 
 PROMPT = "tocsin> "
 ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+BEGUN = re.compile(r"\r?(\x1b(\[[0-9;]*)?)?$")
 NET = "net0"
 
 
@@ -66,7 +67,7 @@ class Board:
         self.name = name
         self._lines = []  # (seconds since the start, text)
         self._current = ""
-        self._on_line = on_line
+        self.on_line = on_line  # May be set to None later.
         self.on_bytes = None  # Called with what the board wrote, as it is.
         self._changed = threading.Condition()
         self._ended = False
@@ -98,9 +99,9 @@ class Board:
             if self.on_bytes:
                 self.on_bytes(data)
             pending += decoder.decode(data)
-            # An escape sequence may be cut by the end of a read.
-            cut = pending.rfind("\x1b")
-            whole = pending if cut < 0 or ESCAPE.match(pending, cut) else pending[:cut]
+            # "\r", escape, "[K" may be cut by the end of a read: such a beginning waits for its rest.
+            cut = BEGUN.search(pending)
+            whole = pending[:cut.start()] if cut else pending
             pending = pending[len(whole):]
             self._take(whole)
         with self._changed:
@@ -127,8 +128,8 @@ class Board:
             if self._log:
                 self._log.write(line + "\n")
                 self._log.flush()
-            if self._on_line:
-                self._on_line(line)
+            if self.on_line:
+                self.on_line(line)
 
     def mark(self):
         """The place in the console's lines from which later calls may look on."""
@@ -251,7 +252,7 @@ class Board:
 
     def attach(self, keyboard, screen):
         """Joins the console with a person's terminal (two file descriptors) until Ctrl-A x or QEMU's end."""
-        self._on_line = None
+        self.on_line = None
         self.on_bytes = lambda data: os.write(screen, data)
         os.write(screen, self._current.encode())
         escape = False

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "qemu")]
 
 from board import Board  # noqa: E402
-from device import elf_of, make_image, settings, text_of  # noqa: E402
+from device import GUEST_HOST, elf_of, make_image, settings, text_of  # noqa: E402
 from peers import Certificates, Chrony, Dnsmasq, Dovecot, Exim, Postfix  # noqa: E402
 from peers.bench import DOMAIN  # noqa: E402
 from peers.certificates import SERVERS  # noqa: E402
@@ -81,7 +81,7 @@ class Case:
         more = {"alert_boot": "no", "alert_link": "no", "retry_min": "1", "retry_max": "2", **more}
         return settings(port, mode, self.certificates.root(certificate), boxes or [self.box],
                         more.pop("user", self.dovecot.user), more.pop("password", self.dovecot.password),
-                        self.servers.chrony.port, **more)
+                        **{"sntp": f"{GUEST_HOST}:{self.servers.chrony.port}", **more})
 
     def image(self, made):
         """The flash image of a configuration (a dict, or a file's text)."""

@@ -200,7 +200,7 @@ def refused_certificate(case, certificate, mode, server_name):
     tap = case.tap(case.servers.named(server_name).port(mode, certificate))
     board = case.boot(case.config(tap.port, mode))
     case.alert(board)
-    told = case.told(board, rf"sending failed: (.*{REASONS[certificate]}.*)")
+    told = case.told(board, rf"sending failed: (.*(?:{REASONS[certificate]}).*)")
     case.expect("(security)" in told[1], f"it is of class security: {told[1]}")
     case.expect(tap.conversations and not tap.secret_sent(), "neither MAIL FROM nor a credential was sent")
     clear = [line for conversation in tap.conversations for line in conversation.clear_commands()]
@@ -236,20 +236,19 @@ for _server in ("exim", "postfix"):
          server_name=_server)(refused_starttls)
     test(f"starttls-injection-{_server}", attack="inject", reason="STARTTLS",
          server_name=_server)(refused_starttls)
-test("starttls-refused", attack="refuse", reason="454 4.7.0 TLS not available", server_name="exim")(refused_starttls)
+test("starttls-refused", attack="refuse", reason=r"454 4\.7\.0 .*TLS not available", server_name="exim")(refused_starttls)
 test("starttls-garbage", attack="garbage", reason="STARTTLS", server_name="exim")(refused_starttls)
 
 
 @test("clear-text-needs-consent")
 def clear_text_needs_consent(case):
-    """`tls = off` alone never sends the password; with auth_without_tls it is the person's own wish."""
+    """`tls = off` with a password is no configuration; with auth_without_tls it is the person's own wish."""
     evil = case.evil([{}], "clear")
-    board = case.boot(case.config(evil.port, "off"))
-    case.alert(board)
-    case.told(board, r"sending failed: .*clear text")
-    sent = [line.split(" ")[0] for commands in evil.commands for line in commands]
-    case.expect(set(sent) <= {"EHLO", "QUIT"}, f"sent: {sent}")
-    board.stop()
+    try:
+        case.image(case.config(evil.port, "off"))
+        raise AssertionError("the configuration was taken")
+    except ImageError as refusal:
+        case.expect("clear text" in str(refusal), str(refusal))
     board = case.boot(case.config(evil.port, "off", auth_without_tls="yes"))
     case.alert(board)
     case.accepted(board)
@@ -299,9 +298,8 @@ def full_mailbox(case, server_name):
     case.alert(board)
     case.mails()
     case.told(board, rf"recipient full@{DOMAIN} has to wait: .*452 4\.2\.2 .*Mailbox full")
-    board.wait(r"(452|full@).*", 10, count=2)
+    board.wait(r"has to wait: ", 10, count=3)
     case.status(board, r"queue +waiting 1")
-    time.sleep(1.5)
     case.mails()
 
 

@@ -29,7 +29,7 @@ def mkflash_of(board):
     return found[0]
 
 
-def settings(port, mode, ca, mailboxes, user, password, sntp=None, **more):
+def settings(port, mode, ca, mailboxes, user, password, **more):
     """A device's configuration as {key: value or list of values}. more: further keys, None leaves one out."""
     made = {
         "hostname": "router1.example.test",
@@ -41,7 +41,6 @@ def settings(port, mode, ca, mailboxes, user, password, sntp=None, **more):
         "TLS_CA_File": str(ca),
         "address": "dhcp",
         "host": f"{HOST} {GUEST_HOST}",
-        "sntp": f"{GUEST_HOST}:{sntp}" if sntp else "off",
         **more,
     }
     return {key: value for key, value in made.items() if value is not None}

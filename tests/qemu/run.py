@@ -14,6 +14,7 @@ import subprocess
 import sys
 import termios
 import textwrap
+import threading
 import time
 import tty
 from pathlib import Path
@@ -22,7 +23,7 @@ sys.dont_write_bytecode = True
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
 from board import Board, BoardError, boards  # noqa: E402
-from device import ImageError, elf_of, make_image, settings, text_of  # noqa: E402
+from device import GUEST_HOST, ImageError, elf_of, make_image, settings, text_of  # noqa: E402
 from peers import Bench, Certificates, Chrony, Dovecot, Exim, PeerError  # noqa: E402
 from peers.bench import DOMAIN, port_free  # noqa: E402
 
@@ -42,25 +43,31 @@ class Screen:
 
     def __init__(self):
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self._lock = threading.Lock()
         self._bold, self._dim, self._off = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if colour else ("", "", "")
 
+    def _write(self, line):
+        with self._lock:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+
     def step(self, text):
-        print(f"{self._bold}{text}{self._off}", flush=True)
+        self._write(f"{self._bold}{text}{self._off}")
 
     def note(self, text):
-        print(f"  {text}", flush=True)
+        self._write(f"  {text}")
 
     def console(self, line):
         if line.strip():
-            print(f"  {self._dim}|{self._off} {line}", flush=True)
+            self._write(f"  {self._dim}|{self._off} {line}")
 
     def mail(self, message):
         for name in ("From", "To", "Subject", "Date"):
             if message[name]:
                 self.note(f"{name}: {message[name]}")
-        print()
+        self._write("")
         for line in message.get_content().splitlines():
-            print(textwrap.fill(line, 96, initial_indent="  ", subsequent_indent="  "))
+            self._write(textwrap.fill(line, 96, initial_indent="  ", subsequent_indent="  "))
 
 
 def guest_syslog_port(config):
@@ -91,7 +98,8 @@ def own_servers(bench, screen):
     screen.note(f"Exim, submission over TLS   127.0.0.1:{port}")
     screen.note(f"Dovecot, POP3 over TLS      127.0.0.1:{dovecot.pop3s}")
     screen.note(f"chrony, SNTP                127.0.0.1:{chrony.port}")
-    made = settings(port, "implicit", certificates.root(), ["admin"], dovecot.user, dovecot.password, chrony.port)
+    made = settings(port, "implicit", certificates.root(), ["admin"], dovecot.user, dovecot.password,
+                    sntp=f"{GUEST_HOST}:{chrony.port}")
     return bench.write("device.conf", text_of(made)), dovecot
 
 
@@ -112,7 +120,6 @@ class Counter:
             return
         sys.path.append(str(ROOT / "tools"))
         import bench as tool
-        self._tool = tool
         table, self._out = folder / "marks.table", folder / "marks.out"
         try:
             tool.make_table(board, table)
@@ -121,10 +128,11 @@ class Counter:
         self.arguments = ["-plugin", f"{plugin},table={table},out={self._out}"]
 
     def to_accepted(self):
+        """From reset to the first 250, or None."""
         if not self.arguments or not self._out.is_file():
             return None
-        marks, _, _ = self._tool.read_counts(self._out)
-        return marks.get("accepted")
+        found = re.search(r"^mark accepted (\d+)$", self._out.read_text(), re.MULTILINE)
+        return int(found[1]) if found else None
 
 
 def figures(screen, board, answer, counter):
@@ -208,6 +216,7 @@ def run(options, screen):
         counter = Counter(options.board, bench.folder)
         with Board(options.board, elf, image, forwards, counter.arguments, on_line=screen.console) as board:
             prove(screen, board, dovecot, syslog)
+            board.on_line = None
             answer = board.command("status")
             screen.step("Figures")
             figures(screen, board, answer, counter)
