@@ -6,14 +6,22 @@
 
 #define CLOCK_FLOOR_UNIX_S 1767225600u /* 2026-01-01: this firmware is younger than any earlier time. */
 #define LINE_BYTES 320
+#define LOG_PREFIX "log: "
 #define READ_BYTES 64            /* Pieces in which the configuration is read from flash. */
 #define TEST_WAIT_MS_MAX 20000   /* How long `test` waits for link, address and clock. */
 #define TEST_MS_MAX 240000
 #define SLEEP_MS_MAX 1000
 #define FACILITY_DEVICE 255
 
-void app_print(struct app *app, const char *line)
+void app_print(struct app *app, const char *format, ...)
 {
+    char line[LINE_BYTES];
+    struct text text = text_begin(line, sizeof line);
+    va_list list;
+
+    va_start(list, format);
+    text_format_list(&text, format, list);
+    va_end(list);
     console_print(&app->console, line);
 }
 
@@ -25,26 +33,26 @@ uint64_t app_unix_ms(const struct app *app)
     return app->clock_unix_ms + (app->platform.board->millis() - app->clock_set_ms);
 }
 
-void app_log(struct app *app, const char *line)
+void app_log(struct app *app, const char *format, ...)
 {
-    char stamped[LOG_LINE_BYTES];
-    struct text text = text_begin(stamped, sizeof stamped);
+    char line[LOG_LINE_BYTES];
+    struct text text = text_begin(line, sizeof line);
     uint64_t unix_ms = app_unix_ms(app);
     uint64_t now_ms = app->platform.board->millis();
+    va_list list;
 
-    text_add(&text, "log: ");
+    text_add(&text, LOG_PREFIX);
     if (unix_ms != 0) {
         text_add_time(&text, unix_ms / 1000, app->config.zone_minutes);
     } else {
-        text_add_char(&text, '+');
-        text_add_u32(&text, (uint32_t)(now_ms / 1000));
-        text_add_char(&text, '.');
-        text_add_pad(&text, (uint32_t)(now_ms % 1000), 3);
+        text_format(&text, "+%u.%03u", (unsigned)(now_ms / 1000), (unsigned)(now_ms % 1000));
     }
     text_add_char(&text, ' ');
-    text_add(&text, line);
-    log_add(&app->log, stamped + sizeof "log: " - 1);
-    app_print(app, stamped);
+    va_start(list, format);
+    text_format_list(&text, format, list);
+    va_end(list);
+    log_add(&app->log, line + sizeof LOG_PREFIX - 1);
+    console_print(&app->console, line);
 }
 
 void app_set_time(struct app *app, uint64_t unix_ms, const char *source)
@@ -63,28 +71,14 @@ void app_set_time(struct app *app, uint64_t unix_ms, const char *source)
         (void)app->platform.board->rtc_write(unix_ms / 1000); /* A clock that cannot be set is no loss. */
     }
     if (first) {
-        char line[64];
-        struct text text = text_begin(line, sizeof line);
-
-        text_add(&text, "clock: set from ");
-        text_add(&text, source);
-        app_log(app, line);
+        app_log(app, "clock: set from %s", source);
         queue_set_time(&app->queue, app->store.boot_count, unix_ms, now_ms);
     }
 }
 
-static void config_problem(void *context, unsigned line_number, const char *key, const char *message)
+static void config_problem(void *context, unsigned line, const char *key, const char *message)
 {
-    char line[LINE_BYTES];
-    struct text text = text_begin(line, sizeof line);
-
-    text_add(&text, "configuration: line ");
-    text_add_u32(&text, line_number);
-    text_add(&text, ": ");
-    text_add(&text, key);
-    text_add(&text, key[0] != '\0' ? ": " : "");
-    text_add(&text, message);
-    app_log(context, line);
+    app_log(context, "configuration: line %u: %s%s%s", line, key, key[0] != '\0' ? ": " : "", message);
 }
 
 static void load_config(struct app *app)
@@ -183,41 +177,32 @@ static void seed(struct app *app)
 
 static void sender_log(void *context, const char *line)
 {
-    app_log(context, line);
+    app_log(context, "%s", line);
 }
 
 static void test_line(struct app *app, const struct sender_report *report)
 {
-    char line[LINE_BYTES + 40];
+    char line[LINE_BYTES];
     struct text text = text_begin(line, sizeof line);
-    const char *name = sender_stage_name(report->stage);
 
-    text_add(&text, "  ");
-    text_add(&text, name);
-    for (size_t i = strlen(name); i < 10; i++) {
+    text_format(&text, "  %s ", sender_stage_name(report->stage));
+    while (text.length < 12) {
         text_add_char(&text, ' ');
     }
-    text_add(&text, report->ok ? "ok    " : "FAIL  ");
+    text_add(&text, report->ok ? "ok   " : "FAIL ");
     for (uint32_t limit = 10000; limit > 1 && report->ms < limit; limit /= 10) {
         text_add_char(&text, ' ');
     }
-    text_add_u32(&text, report->ms);
-    text_add(&text, " ms  ");
-    text_add(&text, report->detail);
-    app_print(app, line);
+    text_format(&text, "%u ms  %s", (unsigned)report->ms, report->detail);
+    app_print(app, "%s", line);
 }
 
-static void test_end(struct app *app, bool ok, const char *why)
+static void test_end(struct app *app, const char *error)
 {
-    char line[LINE_BYTES + 40];
-    struct text text = text_begin(line, sizeof line);
-
     queue_remove(&app->queue, app->test_sequence); /* A failed test is told here and not kept. */
     app->test = TEST_NONE;
     app->sender.is_test = false;
-    text_add(&text, ok ? "ok" : "error: ");
-    text_add(&text, ok ? "" : why);
-    app_print(app, line);
+    app_print(app, error == NULL ? "ok" : "error: %s", error);
     console_prompt(&app->console);
 }
 
@@ -233,22 +218,10 @@ static void sender_stage_ended(void *context, const struct sender_report *report
     }
     test_line(app, report);
     if (!report->ok) {
-        test_end(app, false, "the test failed at the stage above");
+        test_end(app, "the test failed at the stage above");
     } else if (report->stage == SENDER_ACCEPTED) {
-        test_end(app, true, "");
+        test_end(app, NULL);
     }
-}
-
-static void banner(struct app *app)
-{
-    char line[LINE_BYTES];
-    struct text text = text_begin(line, sizeof line);
-
-    text_add(&text, "tocsin " TOCSIN_VERSION " on ");
-    text_add(&text, app->platform.board->name);
-    text_add(&text, ", ");
-    text_add(&text, app->platform.board->cpu);
-    app_print(app, line);
 }
 
 void app_init(struct app *app, const struct platform *platform)
@@ -275,8 +248,7 @@ void app_init(struct app *app, const struct platform *platform)
     log_init(&app->log);
     queue_init(&app->queue);
     console_init(&app->console, hw->console_write);
-    app_print(app, "");
-    banner(app);
+    app_print(app, "\r\ntocsin %s on %s, %s", TOCSIN_VERSION, hw->name, hw->cpu);
     config_defaults(&app->config);
     store_mount(&app->store, hw->flash);
     load_config(app);
@@ -325,61 +297,50 @@ static int device_alert(struct app *app, uint8_t severity, const char *app_name,
     return app_alert(app, &alert);
 }
 
-static const char *cause_name(enum reset_cause cause)
+const char *app_reset_cause(const struct app *app)
 {
     static const char *const name[] = {"power on", "reboot command", "fault", "watchdog", "external reset"};
+    unsigned cause = (unsigned)app->platform.board->reset_cause();
 
-    return (unsigned)cause < sizeof name / sizeof name[0] ? name[cause] : "unknown";
+    return cause < sizeof name / sizeof name[0] ? name[cause] : "unknown";
+}
+
+const char *app_config_problem(const struct app *app)
+{
+    return app->store.config_valid ? "not valid: `log` tells why" : app->store.config_problem;
 }
 
 static void boot_alert(struct app *app)
 {
     char what[LINE_BYTES];
-    struct text text = text_begin(what, sizeof what);
-    enum reset_cause cause = app->platform.board->reset_cause();
+    const struct board *hw = app->platform.board;
+    enum reset_cause cause = hw->reset_cause();
+    bool bad = cause == RESET_FAULT || cause == RESET_WATCHDOG;
 
-    text_add(&text, "started, boot ");
-    text_add_u32(&text, app->store.boot_count);
-    text_add(&text, "; reason of the reset: ");
-    text_add(&text, cause_name(cause));
-    if (app->platform.board->reset_detail()[0] != '\0') {
-        text_add(&text, ": ");
-        text_add(&text, app->platform.board->reset_detail());
-    }
-    app_log(app, what);
+    text_print(what, sizeof what, "started, boot %u; reason of the reset: %s%s%s",
+               (unsigned)app->store.boot_count, app_reset_cause(app),
+               hw->reset_detail()[0] != '\0' ? ": " : "", hw->reset_detail());
+    app_log(app, "%s", what);
     if (app->config.alert_boot && app->config_valid) {
-        uint8_t severity = cause == RESET_FAULT || cause == RESET_WATCHDOG ? SEVERITY_ERROR : SEVERITY_NOTICE;
-
-        (void)device_alert(app, severity, "boot", what);
+        (void)device_alert(app, bad ? SEVERITY_ERROR : SEVERITY_NOTICE, "boot", what);
     }
 }
 
 void app_start(struct app *app)
 {
-    char line[LINE_BYTES];
-    struct text text = text_begin(line, sizeof line);
-
     if (!app->config_valid) {
-        text_add(&text, "configuration: ");
-        text_add(&text, app->store.config_valid ? "not valid, see above" : app->store.config_problem);
-        text_add(&text, "; no mail can be sent. Write one with `make config` on a computer.");
-        app_log(app, line);
+        app_log(app, "configuration: %s; no mail can be sent. Write one with `make config` on a computer.",
+                app_config_problem(app));
     }
     if (app->random_problem != NULL) {
-        text = text_begin(line, sizeof line);
-        text_add(&text, "random numbers: ");
-        text_add(&text, app->random_problem);
-        text_add(&text, "; TLS is refused. `make config` writes a seed for this device.");
-        app_log(app, line);
+        app_log(app, "random numbers: %s; TLS is refused. `make config` writes a seed for this device.",
+                app->random_problem);
     }
     if (app->tls_problem != NULL) {
-        text = text_begin(line, sizeof line);
-        text_add(&text, "CA certificates: ");
-        text_add(&text, app->tls_problem);
-        app_log(app, line);
+        app_log(app, "CA certificates: %s", app->tls_problem);
     }
     if (app->network_problem != NULL) {
-        app_log(app, app->network_problem);
+        app_log(app, "network: %s", app->network_problem);
     }
     boot_alert(app);
     app_print(app, "type `help` for the commands");
@@ -453,19 +414,9 @@ void app_datagram(void *context, const char *bytes, size_t size, uint32_t sender
     text = text_begin(alert.sender, sizeof alert.sender);
     text_add_ipv4(&text, sender);
     if (app_alert(app, &alert) > 0) {
-        char line[LOG_LINE_BYTES];
-
         app->syslog.taken++;
-        text = text_begin(line, sizeof line);
-        text_add(&text, "alert ");
-        text_add_u32(&text, alert.sequence);
-        text_add(&text, " from ");
-        text_add(&text, alert.sender);
-        text_add(&text, ": ");
-        text_add(&text, severity_name(alert.severity));
-        text_add(&text, ": ");
-        text_add(&text, alert.text);
-        app_log(app, line);
+        app_log(app, "alert %u from %s: %s: %s", (unsigned)alert.sequence, alert.sender,
+                severity_name(alert.severity), alert.text);
     }
 }
 
@@ -474,7 +425,7 @@ static void link_alert(struct app *app, const char *what)
 {
     int sequence;
 
-    app_log(app, what);
+    app_log(app, "%s", what);
     if (!app->config.alert_link || !app->config_valid) {
         return;
     }
@@ -505,35 +456,26 @@ static void link_changed(struct app *app, bool up)
         app->link_flaps++;
         text_add(&text, "network link down");
     } else {
-        text_add(&text, "network link up again after ");
-        text_add_u64(&text, (now_ms - app->link_down_ms) / 1000);
-        text_add(&text, " s");
+        text_format(&text, "network link up again after %u s", (unsigned)((now_ms - app->link_down_ms) / 1000));
     }
     if (app->link_flaps > 1) {
-        text_add(&text, "; it went down ");
-        text_add_u32(&text, app->link_flaps);
-        text_add(&text, " times");
+        text_format(&text, "; it went down %u times", (unsigned)app->link_flaps);
     }
     link_alert(app, what);
 }
 
 static void address_said(struct app *app, const struct network_status *status)
 {
-    char line[LINE_BYTES];
-    struct text text = text_begin(line, sizeof line);
+    char address[16];
+    struct text text = text_begin(address, sizeof address);
 
-    if (status->address == 0) {
-        app->address_said = false;
-        return;
-    }
-    if (app->address_said) {
+    if (status->address == 0 || app->address_said) {
+        app->address_said = status->address != 0;
         return;
     }
     app->address_said = true;
-    text_add(&text, "network: address ");
     text_add_ipv4(&text, status->address);
-    text_add(&text, status->dhcp ? " from DHCP" : " as configured");
-    app_log(app, line);
+    app_log(app, "network: address %s %s", address, status->dhcp ? "from DHCP" : "as configured");
 }
 
 static void follow_network(struct app *app)
@@ -553,14 +495,13 @@ static void follow_network(struct app *app)
 
 static void report_displaced(struct app *app)
 {
-    char what[LINE_BYTES];
-    struct text text = text_begin(what, sizeof what);
+    char what[64];
 
     if (app->queue.displaced == app->displaced_reported || app->queue.count > 0) {
         return;
     }
-    text_add_u32(&text, app->queue.displaced - app->displaced_reported);
-    text_add(&text, " alerts were displaced: the queue was full");
+    text_print(what, sizeof what, "%u alerts were displaced: the queue was full",
+               (unsigned)(app->queue.displaced - app->displaced_reported));
     app->displaced_reported = app->queue.displaced;
     (void)device_alert(app, SEVERITY_ERROR, "queue", what);
 }
@@ -584,7 +525,7 @@ static void test_blocked(struct app *app, const char *blocked, enum sender_stage
             test_line(app, &report);
         }
     }
-    test_end(app, false, blocked);
+    test_end(app, blocked);
 }
 
 static void test_poll(struct app *app)
@@ -595,7 +536,7 @@ static void test_poll(struct app *app)
     struct alert alert;
 
     if (app->test == TEST_RUNNING && now_ms - app->test_began_ms > TEST_MS_MAX) {
-        test_end(app, false, "the test took too long");
+        test_end(app, "the test took too long");
     }
     if (app->test != TEST_WAITING || app->sender.running) {
         return;
@@ -621,7 +562,7 @@ static void test_poll(struct app *app)
     alert.unix_s = app_unix_ms(app) / 1000;
     alert.uptime_ms = now_ms;
     if (queue_add(&app->queue, &alert, (uint8_t)((1u << app->config.to_count) - 1), true) < 0) {
-        test_end(app, false, "the queue is full of more severe alerts");
+        test_end(app, "the queue is full of more severe alerts");
         return;
     }
     app->test_sequence = alert.sequence;

@@ -103,9 +103,12 @@ MUST_CHECK int app_alert(struct app *app, struct alert *alert);
 /* Why nothing can be sent now, and the stage that waits; NULL: all is ready. */
 const char *app_blocked(struct app *app, enum sender_stage *stage);
 
-/* A line on the console; and in the log, with the time in front. */
-void app_print(struct app *app, const char *line);
-void app_log(struct app *app, const char *line);
+/* A line on the console; and in the log, with the time in front. Formats are text_format()'s. */
+void app_print(struct app *app, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void app_log(struct app *app, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+const char *app_reset_cause(const struct app *app);
+const char *app_config_problem(const struct app *app); /* When config_valid is false. */
 
 /* Runs one line that a person typed (firmware/commands.c). */
 void app_command(struct app *app, const char *line);

@@ -37,62 +37,28 @@ static const char *take_word(const char *string, char *word, size_t size)
     return skip_blanks(string);
 }
 
-static void add_ago(struct text *text, uint64_t ms)
-{
-    uint64_t seconds = ms / 1000;
-
-    text_add_u64(text, seconds / 86400);
-    text_add(text, " d ");
-    text_add_pad(text, (uint32_t)(seconds / 3600 % 24), 2);
-    text_add_char(text, ':');
-    text_add_pad(text, (uint32_t)(seconds / 60 % 60), 2);
-    text_add_char(text, ':');
-    text_add_pad(text, (uint32_t)(seconds % 60), 2);
-}
-
-static void add_count(struct text *text, const char *name, uint32_t count)
-{
-    text_add(text, name);
-    text_add_char(text, ' ');
-    text_add_u32(text, count);
-}
-
 static void status_device(struct app *app)
 {
-    static const char *const cause[] = {"power on", "reboot command", "fault", "watchdog", "external"};
-    char line[LINE_BYTES];
-    struct text text = text_begin(line, sizeof line);
     const struct board *hw = app->platform.board;
+    uint32_t up_s = (uint32_t)(hw->millis() / 1000);
+    char time[32];
+    struct text text = text_begin(time, sizeof time);
 
-    text_add(&text, "device   tocsin " TOCSIN_VERSION " on ");
-    text_add(&text, hw->name);
-    text_add(&text, ", up ");
-    add_ago(&text, hw->millis());
-    add_count(&text, ", boot", app->store.boot_count);
-    text_add(&text, ", reset by ");
-    text_add(&text, cause[hw->reset_cause() <= RESET_EXTERNAL ? hw->reset_cause() : 0]);
-    app_print(app, line);
+    app_print(app, "device   tocsin " TOCSIN_VERSION " on %s, up %u d %02u:%02u:%02u, boot %u, reset by %s",
+              hw->name, (unsigned)(up_s / 86400), (unsigned)(up_s / 3600 % 24),
+              (unsigned)(up_s / 60 % 60), (unsigned)(up_s % 60), (unsigned)app->store.boot_count,
+              app_reset_cause(app));
     if (hw->reset_detail()[0] != '\0') {
-        text = text_begin(line, sizeof line);
-        text_add(&text, "         ");
-        text_add(&text, hw->reset_detail());
-        app_print(app, line);
+        app_print(app, "         %s", hw->reset_detail());
     }
-    text = text_begin(line, sizeof line);
-    text_add(&text, "clock    ");
     if (app_unix_ms(app) == 0) {
-        text_add(&text, "not known yet");
+        app_print(app, "clock    not known yet");
     } else {
         text_add_time(&text, app_unix_ms(app) / 1000, app->config.zone_minutes);
-        text_add(&text, " from ");
-        text_add(&text, app->clock_source);
+        app_print(app, "clock    %s from %s", time, app->clock_source);
     }
-    app_print(app, line);
-    text = text_begin(line, sizeof line);
-    add_count(&text, "stack   ", (uint32_t)hw->stack_used_max());
-    add_count(&text, " of", (uint32_t)hw->stack_bytes());
-    text_add(&text, " bytes used at most");
-    app_print(app, line);
+    app_print(app, "stack    %u of %u bytes used at most", (unsigned)hw->stack_used_max(),
+              (unsigned)hw->stack_bytes());
 }
 
 static void status_network(struct app *app)
@@ -101,14 +67,11 @@ static void status_network(struct app *app)
     char line[LINE_BYTES];
     struct text text = text_begin(line, sizeof line);
 
-    app->platform.network_status(&network);
-    text_add(&text, "network  ");
     if (app->network_problem != NULL) {
-        text_add(&text, app->network_problem);
-        app_print(app, line);
+        app_print(app, "network  %s", app->network_problem);
         return;
     }
-    text_add(&text, network.link_up ? "link up, " : "link down, ");
+    app->platform.network_status(&network);
     if (network.address == 0) {
         text_add(&text, "no address");
     } else {
@@ -118,132 +81,96 @@ static void status_network(struct app *app)
         text_add(&text, ", DNS ");
         text_add_ipv4(&text, network.dns[0]);
     }
-    text_add(&text, ", MAC ");
+    text_add(&text, ", MAC");
     for (unsigned i = 0; i < 6; i++) {
-        text_add(&text, i > 0 ? ":" : "");
+        text_add_char(&text, i > 0 ? ':' : ' ');
         text_add_hex(&text, network.mac[i], 2);
     }
-    app_print(app, line);
-    text = text_begin(line, sizeof line);
-    add_count(&text, "         frames received", network.rx_frames);
-    add_count(&text, ", sent", network.tx_frames);
-    add_count(&text, ", dropped in", network.rx_dropped);
-    add_count(&text, ", out", network.tx_dropped);
-    app_print(app, line);
+    app_print(app, "network  link %s, %s", network.link_up ? "up" : "down", line);
+    app_print(app, "         frames received %u, sent %u, dropped in %u, out %u",
+              (unsigned)network.rx_frames, (unsigned)network.tx_frames,
+              (unsigned)network.rx_dropped, (unsigned)network.tx_dropped);
 }
 
 static void status_mail(struct app *app)
 {
     static const char *const tls[] = {"TLS on connect", "STARTTLS", "in clear, as configured"};
     const struct sender *sender = &app->sender;
-    char line[LINE_BYTES + 20];
-    char tls_line[LINE_BYTES];
-    struct text text = text_begin(line, sizeof line);
+    char line[LINE_BYTES];
+    struct text text;
     enum sender_stage stage;
     const char *blocked = app_blocked(app, &stage);
 
-    text_add(&text, "server   ");
     if (app->config_valid) {
-        text_add(&text, app->config.mailhub.host);
-        text_add_char(&text, ':');
-        text_add_u32(&text, app->config.mailhub.port);
-        text_add(&text, ", ");
-        text_add(&text, tls[app->config.tls]);
-        text_add(&text, sender->last_peer[0] != '\0' ? ", last at " : "");
-        text_add(&text, sender->last_peer);
+        app_print(app, "server   %s:%u, %s%s%s", app->config.mailhub.host, app->config.mailhub.port,
+                  tls[app->config.tls], sender->last_peer[0] != '\0' ? ", last at " : "",
+                  sender->last_peer);
     } else {
-        text_add(&text, "none: there is no valid configuration");
+        app_print(app, "server   none: there is no valid configuration");
     }
-    app_print(app, line);
-    sender_describe_tls(sender, tls_line + 9, sizeof tls_line - 9);
-    if (tls_line[9] != '\0') {
-        memset(tls_line, ' ', 9);
-        app_print(app, tls_line);
+    sender_describe_tls(sender, line, sizeof line);
+    if (line[0] != '\0') {
+        app_print(app, "         %s", line);
     }
     text = text_begin(line, sizeof line);
-    add_count(&text, "sent     accepted", sender->accepted);
-    add_count(&text, ", failures", sender->failed);
-    add_count(&text, ", connections", sender->sessions);
-    add_count(&text, ", TLS resumed", sender->resumed);
     if (sender->last_accepted_unix_s != 0) {
         text_add(&text, ", last ");
         text_add_time(&text, sender->last_accepted_unix_s, app->config.zone_minutes);
     }
-    app_print(app, line);
-    text = text_begin(line, sizeof line);
-    text_add(&text, "error    ");
-    text_add(&text, sender->last_error[0] != '\0' ? sender->last_error : "none");
-    app_print(app, line);
+    app_print(app, "sent     accepted %u, failures %u, connections %u, TLS resumed %u%s",
+              (unsigned)sender->accepted, (unsigned)sender->failed, (unsigned)sender->sessions,
+              (unsigned)sender->resumed, line);
+    app_print(app, "error    %s", sender->last_error[0] != '\0' ? sender->last_error : "none");
     if (blocked != NULL) {
-        text = text_begin(line, sizeof line);
-        text_add(&text, "waits    ");
-        text_add(&text, blocked);
-        app_print(app, line);
+        app_print(app, "waits    %s", blocked);
     }
 }
 
-static void add_queue_summary(struct app *app, struct text *text)
+static void queue_summary(struct app *app, const char *title)
 {
+    char line[LINE_BYTES];
+    struct text text = text_begin(line, sizeof line);
     struct queue_item item;
     uint64_t now_ms = app->platform.board->millis();
-    uint64_t due_ms;
-    uint32_t refused = 0;
+    uint64_t due_ms = sender_deadline(&app->sender);
+    unsigned refused = 0;
 
     for (unsigned i = 0; queue_item(&app->queue, i, &item); i++) {
         refused += item.refused ? 1 : 0;
     }
-    add_count(text, "waiting", app->queue.count - refused);
-    add_count(text, ", refused", refused);
-    add_count(text, ", displaced", app->queue.displaced);
+    text_format(&text, "%swaiting %u, refused %u, displaced %u", title, app->queue.count - refused,
+                refused, (unsigned)app->queue.displaced);
     if (queue_item(&app->queue, 0, &item)) {
-        text_add(text, ", oldest ");
-        add_ago(text, now_ms - item.uptime_ms);
+        text_format(&text, ", oldest %u s", (unsigned)((now_ms - item.uptime_ms) / 1000));
     }
-    due_ms = sender_deadline(&app->sender);
     if (due_ms != UINT64_MAX && app->queue.count > refused && !app->sender.running) {
-        text_add(text, ", next try in ");
-        text_add_u64(text, due_ms > now_ms ? (due_ms - now_ms + 999) / 1000 : 0);
-        text_add(text, " s");
+        text_format(&text, ", next try in %u s",
+                    (unsigned)(due_ms > now_ms ? (due_ms - now_ms + 999) / 1000 : 0));
     }
+    app_print(app, "%s", line);
 }
 
 static void status_input(struct app *app)
 {
-    char line[LINE_BYTES];
-    struct text text = text_begin(line, sizeof line);
-
-    text_add(&text, "queue    ");
-    add_queue_summary(app, &text);
-    app_print(app, line);
-    text = text_begin(line, sizeof line);
-    text_add(&text, "syslog   ");
+    queue_summary(app, "queue    ");
     if (app->config.syslog_port == 0) {
-        text_add(&text, "off");
+        app_print(app, "syslog   off");
     } else {
-        add_count(&text, "port", app->config.syslog_port);
-        add_count(&text, ", received", app->syslog.received);
-        add_count(&text, ", taken", app->syslog.taken);
-        add_count(&text, ", filtered", app->syslog.filtered);
-        add_count(&text, ", malformed", app->syslog.malformed);
+        app_print(app, "syslog   port %u, received %u, taken %u, filtered %u, malformed %u",
+                  app->config.syslog_port, (unsigned)app->syslog.received,
+                  (unsigned)app->syslog.taken, (unsigned)app->syslog.filtered,
+                  (unsigned)app->syslog.malformed);
     }
-    app_print(app, line);
-    text = text_begin(line, sizeof line);
-    text_add(&text, "config   ");
     if (app->config_valid) {
-        add_count(&text, "number", app->store.config_sequence);
-        add_count(&text, ", bytes", app->store.config_size);
-        add_count(&text, ", CA certificates", (uint32_t)app->anchors.count);
-        text_add(&text, app->tls_problem != NULL ? ": " : "");
-        text_add(&text, app->tls_problem != NULL ? app->tls_problem : "");
+        app_print(app, "config   number %u, %u bytes, %u CA certificates%s%s",
+                  (unsigned)app->store.config_sequence, (unsigned)app->store.config_size,
+                  (unsigned)app->anchors.count, app->tls_problem != NULL ? ": " : "",
+                  app->tls_problem != NULL ? app->tls_problem : "");
     } else {
-        text_add(&text, app->store.config_valid ? "not valid, see `log`" : app->store.config_problem);
+        app_print(app, "config   %s", app_config_problem(app));
     }
-    app_print(app, line);
     if (app->random_problem != NULL) {
-        text = text_begin(line, sizeof line);
-        text_add(&text, "random   ");
-        text_add(&text, app->random_problem);
-        app_print(app, line);
+        app_print(app, "random   %s", app->random_problem);
     }
 }
 
@@ -262,7 +189,6 @@ static const char *run_alert(struct app *app, const char *arguments)
     char word[ARGUMENT_BYTES];
     const char *what = take_word(arguments, word, sizeof word);
     int severity = severity_parse(word);
-    char line[LINE_BYTES];
     struct text text;
     struct alert alert;
     int sequence;
@@ -287,10 +213,7 @@ static const char *run_alert(struct app *app, const char *arguments)
     if (sequence < 0) {
         return "the queue is full of more severe alerts";
     }
-    text = text_begin(line, sizeof line);
-    add_count(&text, "alert", (uint32_t)sequence);
-    text_add(&text, " is queued");
-    app_print(app, line);
+    app_print(app, "alert %u is queued", (unsigned)sequence);
     return NULL;
 }
 
@@ -304,46 +227,33 @@ static const char *run_test(struct app *app, const char *arguments)
     return pending;
 }
 
-static void add_item(struct app *app, struct text *text, const struct queue_item *item,
-                     const struct alert *alert)
+static void queue_line(struct app *app, const struct queue_item *item, const struct alert *alert)
 {
+    char when[32];
     uint64_t now_ms = app->platform.board->millis();
 
-    text_add(text, "  ");
-    text_add_u32(text, item->sequence);
-    text_add_char(text, ' ');
-    text_add(text, severity_name(item->severity));
-    add_count(text, ", tries", item->attempts);
     if (item->refused) {
-        text_add(text, ", refused by the server");
+        text_copy(when, sizeof when, "refused by the server");
     } else if (item->due_ms > now_ms) {
-        text_add(text, ", next in ");
-        text_add_u64(text, (item->due_ms - now_ms + 999) / 1000);
-        text_add(text, " s");
+        text_print(when, sizeof when, "next in %u s", (unsigned)((item->due_ms - now_ms + 999) / 1000));
     } else {
-        text_add(text, ", due");
+        text_copy(when, sizeof when, "due");
     }
-    text_add(text, ": ");
-    text_add(text, alert->text);
+    app_print(app, "  %u %s, tries %u, %s: %s", (unsigned)item->sequence,
+              severity_name(item->severity), item->attempts, when, alert->text);
 }
 
 static const char *queue_list(struct app *app)
 {
-    char line[LINE_BYTES];
-    struct text text;
     struct queue_item item;
     struct alert alert;
 
     for (unsigned i = 0; queue_item(&app->queue, i, &item); i++) {
         if (queue_alert(&app->queue, item.sequence, &alert) == 0) {
-            text = text_begin(line, sizeof line);
-            add_item(app, &text, &item, &alert);
-            app_print(app, line);
+            queue_line(app, &item, &alert);
         }
     }
-    text = text_begin(line, sizeof line);
-    add_queue_summary(app, &text);
-    app_print(app, line);
+    queue_summary(app, "");
     return NULL;
 }
 
@@ -392,7 +302,7 @@ static const char *run_config(struct app *app, const char *arguments)
         app_print(app, "# no valid configuration: these are the defaults");
     }
     for (unsigned i = 0; config_show_line(&app->config, i, line, sizeof line) > 0; i++) {
-        app_print(app, line);
+        app_print(app, "%s", line);
     }
     return NULL;
 }
@@ -404,7 +314,7 @@ static const char *run_log(struct app *app, const char *arguments)
 
     (void)arguments;
     while (log_next(&app->log, &at, line, sizeof line)) {
-        app_print(app, line);
+        app_print(app, "%s", line);
     }
     return NULL;
 }
@@ -446,18 +356,14 @@ static const char *run_help(struct app *app, const char *arguments)
 {
     (void)arguments;
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-        char line[LINE_BYTES];
-        struct text text = text_begin(line, sizeof line);
+        char usage[32];
+        struct text text = text_begin(usage, sizeof usage);
 
-        text_add(&text, "  ");
-        text_add(&text, commands[i].name);
-        text_add_char(&text, ' ');
-        text_add(&text, commands[i].arguments);
-        while (text.length < 32) {
+        text_format(&text, "%s %s", commands[i].name, commands[i].arguments);
+        while (!text.cut) {
             text_add_char(&text, ' ');
         }
-        text_add(&text, commands[i].help);
-        app_print(app, line);
+        app_print(app, "  %s%s", usage, commands[i].help);
     }
     return NULL;
 }
@@ -477,18 +383,15 @@ static const char *dispatch(struct app *app, const char *line)
 
 void app_command(struct app *app, const char *line)
 {
-    char answer[LINE_BYTES];
-    struct text text = text_begin(answer, sizeof answer);
     const char *error;
 
     if (skip_blanks(line)[0] == '\0') {
         return;
     }
     error = dispatch(app, line);
-    if (error == pending) {
-        return;
+    if (error == NULL) {
+        app_print(app, "ok");
+    } else if (error != pending) {
+        app_print(app, "error: %s", error);
     }
-    text_add(&text, error == NULL ? "ok" : "error: ");
-    text_add(&text, error == NULL ? "" : error);
-    app_print(app, answer);
 }

@@ -17,6 +17,20 @@ void sender_init(struct sender *sender, const struct sender_params *params)
     sender->params = *params;
 }
 
+static void say(struct sender *sender, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void say(struct sender *sender, const char *format, ...)
+{
+    char line[SENDER_TEXT_BYTES];
+    struct text text = text_begin(line, sizeof line);
+    va_list list;
+
+    va_start(list, format);
+    text_format_list(&text, format, list);
+    va_end(list);
+    sender->params.log(sender->params.context, line);
+}
+
 static void report(struct sender *sender, enum sender_stage stage, bool ok, uint64_t now_ms,
                    const char *detail)
 {
@@ -125,23 +139,12 @@ void sender_describe_tls(const struct sender *sender, char *out, size_t size)
         return;
     }
 
-    text_add(&text, info->version);
-    text_add_char(&text, ' ');
-    text_add(&text, info->suite);
-    if (info->resumed) {
-        text_add(&text, ", resumed");
-    } else {
-        text_add_char(&text, ' ');
-        text_add(&text, info->curve);
-    }
+    text_format(&text, "%s %s%s%s", info->version, info->suite, info->resumed ? ", resumed" : " ",
+                info->resumed ? "" : info->curve);
     for (size_t i = 0; i < info->chain_count && i < TLS_CHAIN_MAX; i++) {
-        text_add(&text, i == 0 ? "; " : " < ");
-        text_add(&text, info->chain[i].subject);
-        text_add_char(&text, ' ');
-        text_add(&text, info->chain[i].key);
+        text_format(&text, "%s%s %s", i == 0 ? "; " : " < ", info->chain[i].subject, info->chain[i].key);
         if (i + 1 == info->chain_count || i + 1 == TLS_CHAIN_MAX) {
-            text_add(&text, " < ");
-            text_add(&text, info->chain[i].issuer);
+            text_format(&text, " < %s", info->chain[i].issuer);
         }
     }
 }
@@ -161,7 +164,7 @@ static void session_moved(void *context, enum session_phase phase, uint64_t now_
             sender->resumed++;
         }
         sender_describe_tls(sender, line, sizeof line);
-        sender->params.log(sender->params.context, line);
+        say(sender, "%s", line);
         report(sender, SENDER_TLS, true, now_ms, line);
     }
 }
@@ -170,18 +173,15 @@ static void session_moved(void *context, enum session_phase phase, uint64_t now_
 static void name_for_ehlo(struct sender *sender)
 {
     const struct config *config = sender->params.config;
-    struct text text = text_begin(sender->ehlo_name, sizeof sender->ehlo_name);
+    char *out = sender->ehlo_name;
+    size_t size = sizeof sender->ehlo_name;
 
     if (strchr(config->hostname, '.') != NULL) {
-        text_add(&text, config->hostname);
+        text_copy(out, size, config->hostname);
     } else if (config->hostname[0] != '\0' && config->rewrite_domain[0] != '\0') {
-        text_add(&text, config->hostname);
-        text_add_char(&text, '.');
-        text_add(&text, config->rewrite_domain);
+        text_print(out, size, "%s.%s", config->hostname, config->rewrite_domain);
     } else {
-        text_add_char(&text, '[');
-        text_add(&text, sender->address);
-        text_add_char(&text, ']');
+        text_print(out, size, "[%s]", sender->address);
     }
 }
 
@@ -238,14 +238,10 @@ static void begin(struct sender *sender, const struct sender_now *now)
 static void name_message(struct sender *sender)
 {
     const char *at = strchr(sender->params.config->from, '@');
-    struct text text = text_begin(sender->message_id, sizeof sender->message_id);
 
-    text_add_u32(&text, sender->alert.boot_count);
-    text_add_char(&text, '.');
-    text_add_u32(&text, sender->alert.sequence);
-    text_add_char(&text, '.');
-    text_add(&text, sender->params.device_id);
-    text_add(&text, at != NULL ? at : "@tocsin.invalid");
+    text_print(sender->message_id, sizeof sender->message_id, "%u.%u.%s%s",
+               (unsigned)sender->alert.boot_count, (unsigned)sender->alert.sequence,
+               sender->params.device_id, at != NULL ? at : "@tocsin.invalid");
 }
 
 static void choose_recipients(struct sender *sender)
@@ -307,38 +303,24 @@ static void message_begin(struct sender *sender, const struct sender_now *now)
 }
 
 /* "end of DATA: 552 5.2.2 mailbox full. ADVICE" */
-static void describe_failure(struct text *text, const struct smtp_failure *failure)
+static void describe_failure(char *out, size_t size, const struct smtp_failure *failure)
 {
-    text_add(text, smtp_stage_name(failure->stage));
-    text_add(text, ": ");
+    struct text text = text_begin(out, size);
+
+    text_format(&text, "%s: ", smtp_stage_name(failure->stage));
     if (failure->code != 0) {
-        text_add_u32(text, (uint32_t)failure->code);
-        text_add_char(text, ' ');
-        if (failure->enhanced[0] != '\0') {
-            text_add(text, failure->enhanced);
-            text_add_char(text, ' ');
-        }
+        text_format(&text, "%u %s%s", (unsigned)failure->code, failure->enhanced,
+                    failure->enhanced[0] != '\0' ? " " : "");
     }
-    text_add(text, failure->text);
-    text_add(text, " (");
-    text_add(text, error_name(failure->error));
-    text_add(text, "). ");
-    text_add(text, smtp_advice(failure));
+    text_format(&text, "%s (%s). %s", failure->text, error_name(failure->error), smtp_advice(failure));
 }
 
 static void message_failed(struct sender *sender, const struct smtp_failure *failure,
                            uint64_t now_ms)
 {
-    char line[SENDER_TEXT_BYTES + 40];
-    struct text text = text_begin(sender->last_error, sizeof sender->last_error);
-
-    describe_failure(&text, failure);
-    text = text_begin(line, sizeof line);
-    text_add(&text, "alert ");
-    text_add_u32(&text, sender->item.sequence);
-    text_add(&text, failure->error == E_PERMANENT ? " was refused: " : " has to wait: ");
-    text_add(&text, sender->last_error);
-    sender->params.log(sender->params.context, line);
+    describe_failure(sender->last_error, sizeof sender->last_error, failure);
+    say(sender, "alert %u %s: %s", (unsigned)sender->item.sequence,
+        failure->error == E_PERMANENT ? "was refused" : "has to wait", sender->last_error);
     if (sender->stage > SENDER_AUTH && sender->stage < SENDER_STAGE_COUNT) {
         report(sender, sender->stage, false, now_ms, sender->last_error);
     }
@@ -354,34 +336,22 @@ static void message_failed(struct sender *sender, const struct smtp_failure *fai
 
 static void log_refused_recipients(struct sender *sender, const struct smtp_result *result)
 {
-    for (uint8_t i = 0; i < sender->to_count; i++) {
-        char line[SENDER_TEXT_BYTES];
-        struct text text = text_begin(line, sizeof line);
+    char why[SENDER_TEXT_BYTES];
 
-        if (!(result->refused_mask & (1u << i))) {
-            continue;
+    for (uint8_t i = 0; i < sender->to_count; i++) {
+        if (result->refused_mask & (1u << i)) {
+            describe_failure(why, sizeof why, &result->failure);
+            say(sender, "recipient %s %s: %s", sender->to[i],
+                result->transient_mask & (1u << i) ? "has to wait" : "was refused", why);
         }
-        text_add(&text, "recipient ");
-        text_add(&text, sender->to[i]);
-        text_add(&text, result->transient_mask & (1u << i) ? " has to wait: " : " was refused: ");
-        describe_failure(&text, &result->failure);
-        sender->params.log(sender->params.context, line);
     }
 }
 
 static void message_accepted(struct sender *sender, const struct smtp_result *result,
                              const struct sender_now *now)
 {
-    char line[SENDER_TEXT_BYTES];
-    struct text text = text_begin(line, sizeof line);
-
-    text_add(&text, "alert ");
-    text_add_u32(&text, sender->item.sequence);
-    text_add(&text, " accepted by ");
-    text_add(&text, sender->params.config->mailhub.host);
-    text_add(&text, ": ");
-    text_add(&text, result->text);
-    sender->params.log(sender->params.context, line);
+    say(sender, "alert %u accepted by %s: %s", (unsigned)sender->item.sequence,
+        sender->params.config->mailhub.host, result->text);
     log_refused_recipients(sender, result);
     if (sender->stage == SENDER_ACCEPTED) {
         report(sender, SENDER_ACCEPTED, true, now->now_ms, result->text);
@@ -465,21 +435,15 @@ static void follow_engine(struct sender *sender, uint64_t now_ms)
 static int session_outcome(struct sender *sender, char *why, size_t size)
 {
     const struct smtp_failure *failure = smtp_failure(&sender->smtp);
-    struct text text = text_begin(why, size);
+    const struct tls_failure *tls = sender->stage == SENDER_TLS ? tls_failure(sender->params.tls) : NULL;
     int error = session_error(&sender->session);
 
     if (error != 0) {
-        text_add(&text, session_text(&sender->session));
-        text_add(&text, " (");
-        text_add(&text, error_name(error));
-        text_add_char(&text, ')');
-        if (tls_failure(sender->params.tls) != NULL && sender->stage == SENDER_TLS) {
-            text_add(&text, ". ");
-            text_add(&text, tls_advice(tls_failure(sender->params.tls)));
-        }
-    } else if (failure != NULL && sender->session.phase == SESSION_DONE) {
+        text_print(why, size, "%s (%s)%s%s", session_text(&sender->session), error_name(error),
+                   tls != NULL ? ". " : "", tls != NULL ? tls_advice(tls) : "");
+    } else if (failure != NULL) {
         error = failure->error;
-        describe_failure(&text, failure);
+        describe_failure(why, size, failure);
     }
     return error;
 }
@@ -487,8 +451,6 @@ static int session_outcome(struct sender *sender, char *why, size_t size)
 static void end(struct sender *sender, const struct sender_now *now)
 {
     char why[SENDER_TEXT_BYTES];
-    char line[SENDER_TEXT_BYTES + 40];
-    struct text text;
     int error;
 
     /* A mail that was accepted before the connection broke is accepted. */
@@ -511,13 +473,8 @@ static void end(struct sender *sender, const struct sender_now *now)
         sender->have_item = false;
     }
     text_copy(sender->last_error, sizeof sender->last_error, why);
-    text = text_begin(line, sizeof line);
-    text_add(&text, "sending failed: ");
-    text_add(&text, why);
-    text_add(&text, " Next try in ");
-    text_add_u32(&text, (uint32_t)((sender->next_ms - now->now_ms + 999) / 1000));
-    text_add(&text, " s.");
-    sender->params.log(sender->params.context, line);
+    say(sender, "sending failed: %s Next try in %u s.", why,
+        (unsigned)((sender->next_ms - now->now_ms + 999) / 1000));
     if (sender->stage < SENDER_STAGE_COUNT) {
         report(sender, sender->stage, false, now->now_ms, why);
     }
@@ -556,12 +513,7 @@ bool sender_poll(struct sender *sender, const struct sender_now *now)
     }
     if (now->blocked != NULL) {
         if (!sender->waiting_said) {
-            char line[SENDER_TEXT_BYTES];
-            struct text text = text_begin(line, sizeof line);
-
-            text_add(&text, "sending waits: ");
-            text_add(&text, now->blocked);
-            sender->params.log(sender->params.context, line);
+            say(sender, "sending waits: %s", now->blocked);
             sender->waiting_said = true;
         }
         return false;
