@@ -180,7 +180,7 @@ static void put_address(struct out *out, const char *address)
     }
 }
 
-static void put_zone(struct text *text, int32_t zone_minutes)
+static void add_zone(struct text *text, int32_t zone_minutes)
 {
     uint32_t minutes = (uint32_t)(zone_minutes < 0 ? -zone_minutes : zone_minutes);
 
@@ -214,7 +214,7 @@ static void put_date(struct out *out, uint64_t unix_s, int32_t zone_minutes)
     text_add_pad(&text, date.minute, 2);
     text_add_char(&text, ':');
     text_add_pad(&text, date.second, 2);
-    put_zone(&text, zone_minutes);
+    add_zone(&text, zone_minutes);
     put_string(out, "Date: ");
     put_string(out, buf);
     end_line(out);
@@ -387,18 +387,16 @@ static void body_quoted(struct out *out, const char *shown, size_t size)
 {
     static const char hex[] = "0123456789ABCDEF";
     bool plain = size == 1 && *shown != '=';
-    size_t width;
 
-    /* Nothing on the way may take a line for a separator, or its dot for the end. */
-    if (out->column == 0 && (*shown == '.' || is_from_line(shown))) {
-        plain = false;
-    }
-    width = plain ? 1 : 3 * size;
-    if (out->column + width > LINE_ENCODED - 1) {
+    if (out->column + (plain ? 1 : 3 * size) > LINE_ENCODED - 1) {
         put_string(out, "=");
         put(out, '\r');
         put(out, '\n');
         out->column = 0;
+    }
+    /* Nothing on the way may take a line for a separator, or its dot for the end. */
+    if (out->column == 0 && (*shown == '.' || is_from_line(shown))) {
+        plain = false;
     }
     if (plain) {
         put_bytes(out, shown, 1);
@@ -499,7 +497,7 @@ static void fact_time(struct out *out, const struct rfc5322_fields *fields)
 
     if (alert->unix_s != 0) {
         text_add_time(&text, alert->unix_s, fields->zone_minutes);
-        put_zone(&text, fields->zone_minutes);
+        add_zone(&text, fields->zone_minutes);
     } else {
         text_add(&text, "clock was not set; ");
         add_duration(&text, alert->uptime_ms / 1000);

@@ -20,7 +20,7 @@
 
 #define RFC5322_LINE_BYTES 998 /* RFC 5322 2.1.1, without CRLF. */
 
-/* All borrowed until the last read. */
+/* What the pointers lead to is borrowed until the last read. */
 struct rfc5322_fields {
     const struct alert *alert;
     const char *from;      /* addr-spec */
@@ -40,9 +40,12 @@ struct rfc5322_fields {
 
 #include "net/rfc5322_state.h" /* struct rfc5322; private. */
 
+/* Takes a copy of fields. Chooses how the body is encoded: as it is if it is short-lined ASCII, or
+ * with eight_bit short-lined UTF-8; otherwise quoted-printable (RFC 2045 6.7). */
 void rfc5322_init(struct rfc5322 *mail, const struct rfc5322_fields *fields);
 
-/* Writes the next bytes, with CRLF line ends; 0 at the end. Not dot-stuffed: that is smtp's. */
+/* Writes the next bytes, with CRLF line ends; fewer than size, or 0, at the end. Not dot-stuffed:
+ * that is smtp's. */
 size_t rfc5322_read(struct rfc5322 *mail, uint8_t *out, size_t size);
 
 /* Bytes of the whole message, by generating it. Leaves mail at its beginning. */

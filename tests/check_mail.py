@@ -3,9 +3,10 @@
 
 Usage: check_mail.py FOLDER
 
-FOLDER holds pairs NAME.eml and NAME.expect; the latter has a line "key: value" for each thing to compare
-(UTF-8): text, subject, from, name, to, encoding, importance, date; a key that is missing is not compared,
-but the form of every mail is checked. Ends with status 1 after the first mail that is not right.
+FOLDER holds pairs NAME.eml and NAME.expect; the latter has a line "key: value" for each thing to
+compare (UTF-8): text, subject, from, name, to, encoding, importance, date, or the name of a line in the
+body after a slash. A key that is missing is not compared, but the form of every mail is checked. Ends
+with status 1 after the first mail that is not right.
 """
 
 import base64
@@ -31,18 +32,20 @@ def check_raw(raw):
     """What holds for the bytes, whatever they say."""
     check(raw.endswith(b"\r\n"), "no CRLF at the end")
     lines = raw[:-2].split(b"\r\n")
-    check(not any(b"\r" in line or b"\n" in line or b"\0" in line for line in lines), "bare CR, LF or NUL")
+    check(not any(re.search(rb"[\r\n\0]", line) for line in lines), "bare CR, LF or NUL")
     check(max(map(len, lines)) <= 998, "a line over 998")
     header = lines[:lines.index(b"")]
     for line in header:
         check(line.strip() != b"", "a header line of blanks")
         check(all(0x20 <= byte < 0x7f for byte in line), f"no printable ASCII: {line!r}")
+        check(not re.fullmatch(rb"\S+:", line), f"nothing on a header's first line: {line!r}")
+        check(len(line) <= 78 or re.search(rb"^(\S+:)? \S+@\S+$", line), f"a long header: {line!r}")
         words = list(ENCODED_WORD.finditer(line))
         if words and line.startswith((b"Subject", b"From", b" ", b"X-Tocsin-Device")):
             check(len(line) <= 76, f"a line with encoded-words over 76: {line!r}")
         for word in words:
             check(len(word.group()) <= 75, "an encoded-word over 75")
-            check(word.group(1) == b"UTF-8" and word.group(2) == b"B", "not our kind of encoded-word")
+            check(word.group(1, 2) == (b"UTF-8", b"B"), "not our kind of encoded-word")
             base64.b64decode(word.group(3), validate=True).decode("utf-8")  # Whole characters.
     return lines[len(header) + 1:]
 
@@ -64,6 +67,9 @@ def check_form(mail, body_lines):
     check(eight_bit == (encoding == "8bit"), f"{encoding} with eight bits: {eight_bit}")
     longest = 76 if encoding == "quoted-printable" else 78
     check(all(len(line.decode("utf-8")) <= longest for line in body_lines), "a long body line")
+    check(not any(line.startswith(b"From ") for line in body_lines), "a line like mbox's separator")
+    check(encoding != "quoted-printable" or not any(line.startswith(b".") for line in body_lines),
+          "a dot at a line's beginning")
     check(not any(line.endswith((b" ", b"\t")) for line in body_lines), "blanks at a line's end")
 
 

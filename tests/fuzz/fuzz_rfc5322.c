@@ -64,6 +64,7 @@ static void check_header_line(const char *line, size_t size, unsigned seen[HEADE
 static void check_body_line(const char *line, size_t size, enum rfc5322_encoding encoding)
 {
     require(size == 0 || line[size - 1] != ' ');
+    require(size < 5 || memcmp(line, "From ", 5) != 0);
     for (size_t at = 0; at < size;) {
         const char *shown;
         size_t shown_size;

@@ -221,8 +221,16 @@ static void test_facts(void **state)
     compose(&fields, mail, sizeof mail - 1);
     assert_null(strstr(mail, "Date:"));
     assert_memory_equal(mail, "From: ", 6);
+}
 
-    /* The device's own alert. */
+/* The device's own alert has no host, no app and no sender. */
+static void test_own_alert(void **state)
+{
+    struct alert alert = plain_alert();
+    struct rfc5322_fields fields = plain_fields(&alert);
+    char mail[MAIL_BYTES];
+
+    (void)state;
     strcpy(alert.source, "device");
     alert.facility = FACILITY_DEVICE;
     alert.severity = SEVERITY_NOTICE;
@@ -328,18 +336,27 @@ static void write_awkward(struct golden *golden)
     struct rfc5322_fields fields = plain_fields(&alert);
 
     alert.app[0] = alert.host[0] = alert.sender[0] = '\0';
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+    for (size_t i = 0; i < 2 * (sizeof texts / sizeof texts[0]); i++) {
+        /* Each as it is, then in quoted-printable because of a long line. */
+        struct text text = text_begin(alert.text, sizeof alert.text);
         char name[32];
         char expected[512];
-        size_t size = strlen(texts[i]);
+        int size;
 
-        strcpy(alert.text, texts[i]);
-        while (size > 0 && texts[i][size - 1] == ' ') {
+        text_add(&text, texts[i / 2]);
+        for (size_t word = 0; i % 2 == 1 && word < 20; word++) {
+            text_add(&text, " From .");
+        }
+        size = (int)text.length;
+        while (alert.text[size - 1] == ' ') {
             size--;
         }
         snprintf(name, sizeof name, "awkward%02zu", i);
-        snprintf(expected, sizeof expected, "text: %.*s\nsubject: [router1] CRITICAL: %.*s\n",
-                 (int)size, texts[i], (int)size, texts[i]);
+        snprintf(expected, sizeof expected, "text: %.*s\n", size, alert.text);
+        if (i % 2 == 0) {
+            snprintf(expected, sizeof expected, "text: %.*s\nsubject: [router1] CRITICAL: %.*s\n",
+                     size, alert.text, size, alert.text);
+        }
         write_golden(golden, name, &fields, expected);
     }
 }
@@ -427,6 +444,8 @@ static void write_hostile(struct golden *golden)
                  "text: x  Bcc: evil@example.com    <\"@" REPLACEMENT REPLACEMENT ",\n"
                  "to: admin@example.com\ndate: 2026-11-21T22:05:56+00:00\n"
                  "/Severity: unknown\n/Facility: unknown\n");
+    fields.zone_minutes = -721;
+    write_golden(golden, "hostile2", &fields, "date: 2026-11-21T22:05:56+00:00\n");
     fields = plain_fields(&alert);
     fields.from = "a\r\nBcc:x@y";
     fields.to = to;
@@ -472,7 +491,7 @@ static void test_python_reads_them(void **state)
     write_awkward(&golden);
     write_long(&golden);
     write_hostile(&golden);
-    assert_int_equal(golden.count, 4 + 12 + 300 + 3);
+    assert_int_equal(golden.count, 4 + 2 * 12 + 300 + 4);
     snprintf(command, sizeof command, "python3 %s/check_mail.py %s", TESTS_DIR, golden.folder);
     assert_int_equal(system(command), 0);
 }
@@ -480,9 +499,13 @@ static void test_python_reads_them(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden), cmocka_unit_test(test_size_of_object),
-        cmocka_unit_test(test_splits), cmocka_unit_test(test_eight_bit_is_told),
-        cmocka_unit_test(test_facts),  cmocka_unit_test(test_python_reads_them),
+        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_size_of_object),
+        cmocka_unit_test(test_splits),
+        cmocka_unit_test(test_eight_bit_is_told),
+        cmocka_unit_test(test_facts),
+        cmocka_unit_test(test_own_alert),
+        cmocka_unit_test(test_python_reads_them),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

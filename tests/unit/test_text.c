@@ -37,6 +37,21 @@ static void test_numbers(void **state)
     }
 }
 
+static void test_format(void **state)
+{
+    char buf[64];
+    struct text text = text_begin(buf, sizeof buf);
+
+    (void)state;
+    text_format(&text, "%s=%u,", "a", 7u);
+    text_format(&text, "%02u:%03u %llu%c 100%%", 5u, 1234u, 18446744073709551615ull, '!');
+    assert_string_equal(buf, "a=7,05:1234 18446744073709551615! 100%");
+    assert_int_equal(text_print(buf, sizeof buf, "%s", "whole"), 5);
+    assert_string_equal(buf, "whole");
+    assert_int_equal(text_print(buf, 4, "%s-%u", "ab", 99u), 3);
+    assert_string_equal(buf, "ab-");
+}
+
 /* Whatever is added to whatever size: ended, never past the buffer, and a cut is remembered. */
 static void test_bounds(void **state)
 {
@@ -128,6 +143,21 @@ static void test_printable_is_cut_between_characters(void **state)
         assert_memory_equal(buf, bytes, kept[size]);
         assert_int_equal(buf[kept[size]], '\0');
     }
+}
+
+/* A sequence ends where the bytes end, whatever lies behind them. */
+static void test_char_ends_with_the_bytes(void **state)
+{
+    const char *shown;
+    size_t shown_size;
+
+    (void)state;
+    assert_int_equal(text_char("\xD0\x96", 2, &shown, &shown_size), 2);
+    assert_int_equal(shown_size, 2);
+    assert_int_equal(text_char("\xD0\x96", 1, &shown, &shown_size), 1);
+    assert_memory_equal(shown, REPLACEMENT, 3);
+    assert_int_equal(text_char("\xF0\x9F\x94\x94", 3, &shown, &shown_size), 1);
+    assert_int_equal(shown_size, 3);
 }
 
 /* NUL is a character like another where a size is given. */
@@ -240,10 +270,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_format),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_copy),
         cmocka_unit_test(test_printable),
         cmocka_unit_test(test_printable_is_cut_between_characters),
+        cmocka_unit_test(test_char_ends_with_the_bytes),
         cmocka_unit_test(test_printable_nul),
         cmocka_unit_test(test_date),
         cmocka_unit_test(test_time),
