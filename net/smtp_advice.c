@@ -34,10 +34,11 @@ static const struct advice replies[] = {
     {0, 421, "",
      "Nothing to do: the server is busy or closing; it is tried again by itself."},
     {AT(GREETING), 5, "",
-     "The server turns this network away or is no mail server: check mailhub, or take the submission "
-     "server of a provider (port 465 or 587)."},
+     "The server turns this network away or is no mail server: check mailhub, or take the "
+     "submission server of a provider (port 465 or 587)."},
     {AT(EHLO), 5, "",
-     "The server does not like the device's name: set hostname to a full one: router1.example.com."},
+     "The server does not like the device's name: set hostname to a full one, such as "
+     "router1.example.com."},
     {AT(AUTH), 538, "",
      "The server wants TLS before passwords: remove `tls = off`."},
     {AT(AUTH), 530, "",
@@ -53,7 +54,7 @@ static const struct advice replies[] = {
     {AT(MAIL) | AT(RCPT) | AT(DATA), 5, ".7.0",
      "The server wants a login: set AuthUser and AuthPass, and do not write `tls = off`."},
     {AT(RCPT), 0, ".5.3",
-     "Too many recipients for one message: the rest is tried again by itself; root could be shorter."},
+     "Too many recipients for one message: the rest is tried again by itself."},
     {0, 0, ".2.2",
      "The recipient's mailbox is full: it has to be emptied."},
     {AT(RCPT), 552, "",
@@ -61,14 +62,14 @@ static const struct advice replies[] = {
     {AT(RCPT), 452, "",
      "The server is short of space or the mailbox is full; it is tried again by itself."},
     {AT(RCPT), 4, "",
-     "Probably greylisting: the server takes mail from strangers at the second try only, which comes "
-     "by itself."},
+     "Probably greylisting: the server takes mail from strangers at the second try only, which "
+     "comes by itself."},
     {AT(RCPT), 5, ".7",
-     "The server does not relay to this recipient: set AuthUser and AuthPass, or make the provider's "
-     "submission server the mailhub."},
+     "The server does not relay to this recipient: set AuthUser and AuthPass, or make the "
+     "provider's submission server the mailhub."},
     {AT(RCPT), 554, "",
-     "The server does not relay to this recipient: set AuthUser and AuthPass, or make the provider's "
-     "submission server the mailhub."},
+     "The server does not relay to this recipient: set AuthUser and AuthPass, or make the "
+     "provider's submission server the mailhub."},
     {AT(RCPT), 5, "",
      "The server does not know this recipient or does not take mail for it: check root."},
     {0, 552, "",
@@ -122,11 +123,11 @@ static const char *const causes[] = {
     [SMTP_CAUSE_PROTOCOL] =
         "Check host and port of mailhub: what answered does not keep to SMTP.",
     [SMTP_CAUSE_NO_STARTTLS] =
-        "The server does not do TLS on this port: check the port of mailhub, or try `tls = implicit` "
-        "with port 465. Nothing was sent in clear.",
+        "The server does not do TLS on this port: check the port of mailhub, or try "
+        "`tls = implicit` with port 465.",
     [SMTP_CAUSE_INJECTED] =
-        "Somebody may be tampering with the connection: use port 465 with `tls = implicit`, and ask "
-        "who runs the network.",
+        "Somebody may be tampering with the connection: use port 465 with `tls = implicit`, and "
+        "ask who runs the network.",
     [SMTP_CAUSE_CLEAR_AUTH] =
         "Remove `tls = off`; if this network is trusted and the server has no TLS, write "
         "`auth_without_tls = yes`.",

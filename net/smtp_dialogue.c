@@ -790,6 +790,9 @@ void smtp_reply_done(struct smtp *smtp, uint64_t now_ms)
     if (!smtp->reply_early) {
         smtp->replies_due--;
     }
+    if (smtp->reply.code >= 400 && smtp->reply.text[0] == '\0') {
+        (void)text_copy(smtp->reply.text, sizeof smtp->reply.text, "the server gave no reason");
+    }
     if (smtp->reply.code == 421) {
         next = fail_close(smtp, E_TRANSIENT, SMTP_CAUSE_REPLY,
                           NULL); /* It closes, whatever we asked. */
