@@ -30,12 +30,16 @@ from peers.bench import die_with_parent  # noqa: E402
 
 PROMPT = "tocsin> "
 ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-BEGUN = re.compile(r"\r?(\x1b(\[[0-9;]*)?)?$")
+BEGUN = re.compile(r"\r?(\x1b(\[[0-9;]*)?)?\Z")
 NET = "net0"
 
 
 class BoardError(Exception):
-    """The board did not do what was waited for; the text ends with its last lines."""
+    """The board did not do what was waited for; the text ends with its last lines, `problem` is without them."""
+
+    def __init__(self, problem, tail=""):
+        super().__init__(problem + tail)
+        self.problem = problem
 
 
 def boards():
@@ -164,9 +168,9 @@ class Board:
             while not (result := what()):
                 rest = end - time.monotonic()
                 if self._ended:
-                    raise BoardError(f"QEMU ended: {self._stderr()}{self._tail()}")
+                    raise BoardError(f"QEMU ended: {self._stderr()}", self._tail())
                 if rest <= 0:
-                    raise BoardError(f"{problem} in {limit_s:.0f} s{self._tail()}")
+                    raise BoardError(f"{problem} in {limit_s:.0f} s", self._tail())
                 self._changed.wait(rest)
             return result
 
@@ -251,17 +255,24 @@ class Board:
         self.stop()
 
     def attach(self, keyboard, screen):
-        """Joins the console with a person's terminal (two file descriptors) until Ctrl-A x or QEMU's end."""
+        """Joins the console with a person's terminal (two file descriptors) until Ctrl-A x or QEMU's end; where the
+        keyboard is no terminal, until its end and one quiet second."""
         self.on_line = None
-        self.on_bytes = lambda data: os.write(screen, data)
+        written = [time.monotonic()]
+
+        def show(data):
+            os.write(screen, data)
+            written[0] = time.monotonic()
+
+        self.on_bytes = show
         os.write(screen, self._current.encode())
-        escape = False
-        while self.alive():
-            if not select.select([keyboard], [], [], 0.1)[0]:
+        escape, open_ = False, True
+        while self.alive() and (open_ or time.monotonic() - written[0] < 1):
+            if not select.select([keyboard] if open_ else [], [], [], 0.1)[0]:
                 continue
             data = os.read(keyboard, 1024)
-            if not data:
-                return
+            open_ = bool(data)
+            written[0] = time.monotonic()
             for byte in data:
                 if escape and byte in b"xX":
                     return
