@@ -292,7 +292,6 @@ int lan9118_send(const struct nic *nic, const struct nic_fragment *fragments, si
 
     tx_statuses(chip);
     if (TX_FIFO_INF_FREE(get(chip, TX_FIFO_INF)) < size + 3 + COMMAND_BYTES) {
-        chip->stats.tx_dropped++;
         return E_SPACE;
     }
     set(chip, TX_DATA_FIFO, TX_COMMAND_A_FIRST | TX_COMMAND_A_LAST | (uint32_t)size);

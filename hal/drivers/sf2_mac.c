@@ -225,7 +225,6 @@ int sf2_mac_send(const struct nic *nic, const struct nic_fragment *fragments, si
     }
     tx_service(mac);
     if (mac->tx_pending == SF2_MAC_TX_COUNT) {
-        mac->stats.tx_dropped++;
         return E_SPACE;
     }
 

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """The other end of conformance.c: starts a board in QEMU on a scratch flash image and does what it asks for.
 
-    tests/board/conformance.py emcraft-sf2 build/emcraft-sf2/conformance.elf
+    tests/board/conformance.py                    every board, from its folder under build/
+    tests/board/conformance.py BOARD [ELF]        one board, with its console shown
 
-Status 0 when every line was ok and the last one said so; else 1. The console's lines are printed as they come.
+A board passes when each of its lines is ok and the last one says so. The last line counts the promises kept
+and broken; the status is 0 only when none was broken.
 """
 import re
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -42,11 +45,22 @@ def answer(board, request):
         raise BoardError(f"the board asks for {request!r}")
 
 
-def run(name, elf):
+def build(name):
+    """The test's image, from the folder that `make firmware` has configured."""
+    folder = ROOT / "build" / name
+    made = subprocess.run(["cmake", "--build", str(folder), "--target", "conformance.elf"],
+                          capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        sys.exit(f"{name}: `make firmware BOARD={name}` first?\n{made.stdout}{made.stderr}")
+    return folder / "conformance.elf"
+
+
+def run(name, elf, show):
+    """(kept, broken)"""
     with tempfile.TemporaryDirectory() as folder:
         flash = Path(folder) / "flash.img"
         flash.write_bytes(b"\xff" * flash_size(name))
-        with Board(name, elf, flash, on_line=lambda line: print(line, flush=True)) as board:
+        with Board(name, elf, flash, on_line=show) as board:
             since = 0
             while True:
                 board.wait(r"^(now |conformance: )", LIMIT_S, since)
@@ -56,17 +70,31 @@ def run(name, elf):
                 if line.startswith("conformance: "):
                     break
                 answer(board, line.removeprefix("now "))
-            failures = board.count(r"^FAIL ")
-            good = board.count(r"^ok ")
-            passed = line == "conformance: passed" and failures == 0 and good > 0
-            print(f"{name}: {good} ok, {failures} failed")
-            return 0 if passed else 1
+            broken = [text for text in board.lines() if text.startswith("FAIL ")]
+            if not broken and line != "conformance: passed":
+                broken = [line]
+            for text in broken:
+                print(f"{name}: {text}")
+            return board.count(r"^ok "), len(broken)
+
+
+def main(arguments):
+    if len(arguments) > 2 or (arguments and arguments[0] not in boards()):
+        sys.exit(f"usage: conformance.py [{'|'.join(boards())} [ELF]]")
+    show = (lambda line: print(line, flush=True)) if arguments else None
+    kept = broken = 0
+    for name in arguments[:1] or boards():
+        try:
+            good, bad = run(name, arguments[1] if len(arguments) == 2 else build(name), show)
+        except BoardError as error:
+            print(f"{name}: {error}")
+            good, bad = 0, 1
+        kept += good
+        broken += bad
+        print(f"{name}: {good} kept, {bad} broken")
+    print(f"{kept} passed, {broken} failed")
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or sys.argv[1] not in boards():
-        sys.exit(f"usage: conformance.py {'|'.join(boards())} ELF")
-    try:
-        sys.exit(run(sys.argv[1], sys.argv[2]))
-    except BoardError as error:
-        sys.exit(f"{sys.argv[1]}: {error}")
+    sys.exit(main(sys.argv[1:]))
