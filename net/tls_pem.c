@@ -21,6 +21,7 @@ void tls_pem_init(struct tls_pem *pem, struct tls_anchors *anchors)
 {
     memset(pem, 0, sizeof *pem);
     pem->anchors = anchors;
+    pem->bytes_mark = anchors->bytes_used;
 }
 
 static void refuse(struct tls_pem *pem, int error, const char *why)
@@ -119,6 +120,7 @@ static void end_certificate(struct tls_pem *pem)
     }
     anchors->count++;
     pem->count++;
+    pem->bytes_mark = anchors->bytes_used; /* What fails later must not take this one along. */
 }
 
 static void begin_certificate(struct tls_pem *pem)
@@ -128,7 +130,6 @@ static void begin_certificate(struct tls_pem *pem)
         return;
     }
     pem->block = BLOCK_CERTIFICATE;
-    pem->bytes_mark = pem->anchors->bytes_used;
     pem->dn_size = 0;
     pem->overflow = false;
     pem->group = 0;

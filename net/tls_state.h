@@ -87,7 +87,7 @@ struct tls_pem {
     uint8_t padding;    /* '=' of the last group; nothing may follow. */
     uint32_t group;
     int count;         /* Certificates complete. */
-    size_t bytes_mark; /* Of the anchors' bytes, before the certificate in hand. */
+    size_t bytes_mark; /* Bytes of the anchors that are complete; the rest goes on an error. */
     size_t dn_size;
     bool overflow;
     int error; /* Sticky. */

@@ -320,6 +320,7 @@ static void test_too_many(void **state)
 /* Several files go into the same anchors; the second one's fault leaves the first in place. */
 static void test_several_files(void **state)
 {
+    static const char key[] = "-----BEGIN PRIVATE KEY-----\n";
     struct tls_pem pem;
 
     (void)state;
@@ -333,9 +334,13 @@ static void test_several_files(void **state)
     assert_int_equal(anchors.count, 1);
     assert_int_equal(anchors.bytes_used, 14 + 65);
     tls_pem_init(&pem, &anchors);
+    assert_int_equal(tls_pem_push(&pem, key, strlen(key), NULL), E_INVALID);
+    assert_int_equal(anchors.bytes_used, 14 + 65);
+    tls_pem_init(&pem, &anchors);
     assert_int_equal(tls_pem_push(&pem, rsa_pem, strlen(rsa_pem), NULL), 1);
-    assert_int_equal(tls_pem_end(&pem, NULL), 1);
+    assert_int_equal(tls_pem_push(&pem, key, strlen(key), NULL), E_INVALID);
     assert_int_equal(anchors.count, 2);
+    assert_true(anchors.bytes_used > 14 + 65 + 256);
     expect_ca();
 }
 
