@@ -3,9 +3,10 @@
 
     check.py [list | stage ...]
 
-Each stage is a command with a log in build/logs/check-STAGE.log. A stage whose output ends in a line
-"N passed, N failed[, N skipped]" counts as that; any other counts as one. A stage that fails does not
-stop the following ones. The last line is the sum over all stages; the status is 0 only when none failed.
+Each stage is a command with a log in build/logs/check-STAGE.log. A stage whose output ends in a
+line "N passed, N failed[, N skipped]" counts as that; any other counts as one. A stage that fails
+does not stop the following ones. The last line is the sum over all stages; the status is 0 only
+when none failed.
 """
 
 import os
@@ -57,6 +58,8 @@ def stages():
         *firmwares,
         ("tools", "host tools build", [*MAKE, "tools"], 600),
         ("docs", "pages and tables made by the code are current", [python, "tools/docs.py"], 60),
+        ("conformance", "each board's drivers keep the promises of hal/",
+         [python, "tests/board/conformance.py"], 300),
         ("qemu", "both boards in QEMU against real mail servers, good and hostile",
          [python, "tests/qemu/check.py"], 1200),
     ]

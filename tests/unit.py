@@ -25,6 +25,9 @@ def main():
     # A program that died has told no counts, and one that never ran is no success.
     lost = [name for name in wanted
             if not re.search(rf"Test\s+#\d+: {name} \.+\s+Passed", done.stdout)]
+    for line in done.stdout.splitlines():
+        if re.search(r"\[ *(ERROR|FAILED) |ERROR: \w+Sanitizer|runtime error:|\): error:|: failed", line):
+            print(line)
     for name in lost:
         print(f"{name}: failed")
     failed = max(failed, len(lost), 1 if done.returncode != 0 else 0)

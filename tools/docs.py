@@ -4,8 +4,8 @@
     docs.py             docs/config.md's table, README.md's size table, links between pages
     docs.py --update    renew the two tables
 
-Both need the host tools (make tools) and the firmware of each board. The size table tells which compiler
-made it; another compiler's sizes are other sizes, so only with that compiler it is compared.
+Both need the host tools (make tools) and the firmware of each board. The size table tells which
+compiler made it; another compiler's sizes are other sizes, so it is compared with that one only.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def size_table(update):
     if update:
         readme.write_text(new, encoding="utf-8")
     elif size.compiler() not in old:
-        print(f"docs: README.md's sizes are another compiler's than {size.compiler()}: not compared")
+        print(f"docs: README.md's sizes are not {size.compiler()}'s: not compared")
     elif old != new:
         return ["README.md's size table is not current: make docs"]
     return []

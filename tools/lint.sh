@@ -24,22 +24,26 @@ format() {
     return $status
 }
 
+# What the host build compiles, with its flags; tests prove themselves by running.
+compiled() {
+    sources | grep '\.c$' | grep -v '^tests/' | while read -r file; do
+        if grep -q "\"file\": \".*/$file\"" build/host/compile_commands.json; then
+            echo "$file"
+        fi
+    done
+}
+
 static() {
     status=0
-    # Anonymous limits of cppcheck's own are no findings: "normalCheckLevel..." and the like.
-    sources | grep -v '^tests/' |
+    sources | grep '\.c$' | grep -v '^tests/' |
         xargs cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
             --suppress=normalCheckLevelMaxBranches --suppress=missingIncludeSystem \
             --error-exitcode=1 -j "$jobs" -I . -D__GNUC__=12 -D__STDC_VERSION__=201112L \
             --template='{file}:{line}: {severity}: {message} [{id}]' 2>&1 || status=1
-    # Every file that the host build compiles, with the flags that it is compiled with.
-    sources | grep '\.c$' | while read -r file; do
-        if grep -q "\"file\": \".*/$file\"" build/host/compile_commands.json; then
-            echo "$file"
-        fi
-    done | xargs -P "$jobs" -n 4 clang-tidy -p build/host --quiet \
+    compiled | xargs -P "$jobs" -n 4 clang-tidy -p build/host --quiet \
         2>build/logs/clang-tidy.log || status=1
-    find tools tests .ci -name '*.sh' -o -path .ci/run | sort | xargs shellcheck || status=1
+    find tools tests .ci \( -name '*.sh' -o -path .ci/run \) -print0 |
+        xargs -0 shellcheck || status=1
     return $status
 }
 
