@@ -409,9 +409,9 @@ static void scan_block(struct store *store, uint32_t block, const struct header 
     }
 }
 
-/* A block whose header is damaged is one whose erase or opening was cut, or one that was the newest
- * until its header went bad. Its boots cannot be read then, so all that it could hold are skipped.
- */
+/* A block whose header is damaged is one whose erase was cut, or one that was the newest until its
+ * header went bad. Its boots cannot be read then, so all that it could hold are skipped; and it is
+ * not erased before a newer block has recorded that. */
 static void skip_damaged(struct store *store)
 {
     const struct flash *flash = store->flash;
@@ -421,6 +421,7 @@ static void skip_damaged(struct store *store)
     if (read_header(flash, next, block_magic).state == STATE_DAMAGED &&
         !is_erased(flash, next + HEADER_BYTES, RECORD_BYTES_MAX)) {
         store->boot_count += flash->erase_bytes / ALIGN;
+        store->log_skips = true;
     }
 }
 
@@ -458,7 +459,7 @@ static bool geometry_fits(const struct flash *flash)
            flash->page_bytes % flash->program_bytes == 0 && flash->erase_bytes >= 4096 &&
            flash->erase_bytes % flash->page_bytes == 0 && flash->config_bytes > 0 &&
            flash->config_bytes % (2 * flash->erase_bytes) == 0 &&
-           flash->log_bytes % flash->erase_bytes == 0 && block_count(flash) >= 3;
+           flash->log_bytes % flash->erase_bytes == 0 && block_count(flash) >= 4;
 }
 
 void store_mount(struct store *store, const struct flash *flash)
@@ -558,19 +559,25 @@ int store_config_write(struct store *store, const void *text, size_t size)
     return result < 0 ? result : E_IO;
 }
 
-/* Opens the block that follows `from` in the ring, never the one that holds the seed. */
+/* Opens the next block of the ring after `from`, but neither a damaged one that still tells
+ * something nor the one that holds the seed. */
 static int open_block(struct store *store, uint32_t from, uint32_t salt, uint32_t *opened)
 {
     const struct flash *flash = store->flash;
-    unsigned count = block_count(flash);
-    unsigned next =
-        from == STORE_NOWHERE ? 0 : ((from - flash->log_base) / flash->erase_bytes + 1) % count;
     struct header header = {.offset = HEADER_BYTES, .sequence = store->log_sequence + 1};
     struct header old;
+    unsigned count = block_count(flash);
+    unsigned next = 0;
 
-    if (store->seed_valid && next == (store->seed_address - flash->log_base) / flash->erase_bytes) {
-        next = (next + 1) % count;
+    if (from != STORE_NOWHERE) {
+        next = (from - flash->log_base) / flash->erase_bytes + (store->log_skips ? 2 : 1);
     }
+    store->log_skips = false;
+    if (store->seed_valid &&
+        next % count == (store->seed_address - flash->log_base) / flash->erase_bytes) {
+        next++;
+    }
+    next %= count;
     *opened = block_address(flash, next);
     old = read_header(flash, *opened, block_magic);
     header.word[BLOCK_BOOTS] = store->boot_count;

@@ -48,6 +48,7 @@ struct store {
     uint32_t log_records;  /* Sequence number of the last record. */
     uint32_t log_erases;   /* Erase count of the block. */
     bool log_locked;       /* Made by another version, or unreadable: nothing may be written. */
+    bool log_skips;        /* The block after the newest is damaged: not to be erased next. */
     bool config_foreign;
 };
 
