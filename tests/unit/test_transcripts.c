@@ -91,9 +91,10 @@ struct run {
 
 /* --- Reading a transcript --- */
 
-static void die(const char *path, unsigned line, const char *why)
+static _Noreturn void die(const char *path, unsigned line, const char *why)
 {
     fail_msg("%s:%u: %s", path, line, why);
+    abort(); /* fail_msg() does not come back, but does not say so. */
 }
 
 static int hex_digit(char c)
@@ -261,7 +262,6 @@ static void take_setting(struct transcript *t, unsigned line, char *text)
     value = strchr(text, ' ');
     if (value == NULL) {
         die(t->path, line, "a line is a word and what belongs to it");
-        return;
     }
     *value++ = '\0';
     if (strcmp(text, "S:") == 0) {
