@@ -116,6 +116,7 @@ class Bench:
         # A server's children that outlive it become ours, to be reaped at the end.
         _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._start_clock(limit_s)
+        self._watch = self._start_watch()
         atexit.register(self.close)
 
     # The folder.
@@ -251,6 +252,7 @@ class Bench:
                                      preexec_fn=die_with_parent, **account)
         process = Process(name, popen, log)
         self.processes.append(process)
+        self._tell_watch(popen.pid)
         return process
 
     def wait_ready(self, process, port, greeting=b"", limit_s=15.0, logs=()):
@@ -279,6 +281,19 @@ class Bench:
 
     # The end.
 
+    def _start_watch(self):
+        """A process that cleans up if we are killed: see watch.py."""
+        paths = [] if self.keep else [str(path) for path in (self._link, self.folder) if path is not None]
+        return subprocess.Popen([sys.executable, str(Path(__file__).with_name("watch.py")), *paths],
+                                stdin=subprocess.PIPE, text=True, start_new_session=True)
+
+    def _tell_watch(self, word):
+        try:
+            self._watch.stdin.write(f"{word}\n")
+            self._watch.stdin.flush()
+        except OSError:
+            pass
+
     def _start_clock(self, limit_s):
         if threading.current_thread() is not threading.main_thread():
             return
@@ -290,6 +305,7 @@ class Bench:
             sys.exit(128 + number)
 
         signal.signal(signal.SIGALRM, time_up)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # It is ignored in a shell's background.
         signal.signal(signal.SIGTERM, terminated)
         signal.signal(signal.SIGHUP, terminated)
         signal.alarm(limit_s)
@@ -309,6 +325,8 @@ class Bench:
             process.terminate()
         for process in self.processes:
             process.stop()
+        self._tell_watch("done")
+        self._watch.wait()
         _reap()
         if not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -65,9 +65,10 @@ def network(forwards):
 
 class Board:
     """elf, flash: the firmware and its image. forwards: as of network(). extra: more arguments for QEMU.
-    on_line: called with each whole line of the console. log: a file that gets the console as it is read."""
+    on_line: called with each whole line of the console. log: a file that gets the console as it is read. folder: where
+    the monitor's socket goes, a short path; /tmp if not given."""
 
-    def __init__(self, name, elf, flash, forwards=(), extra=(), on_line=None, log=None):
+    def __init__(self, name, elf, flash, forwards=(), extra=(), on_line=None, log=None, folder=None):
         self.name = name
         self._lines = []  # (seconds since the start, text)
         self._current = ""
@@ -75,7 +76,7 @@ class Board:
         self.on_bytes = None  # Called with what the board wrote, as it is.
         self._changed = threading.Condition()
         self._ended = False
-        self._folder = Path(tempfile.mkdtemp(prefix="tocsin-qemu-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="qemu-", dir=folder))
         self._monitor_path = self._folder / "monitor"
         self._log = open(log, "w", encoding="utf-8") if log else None
         command = command_line(name, elf, flash, network(forwards))

@@ -90,16 +90,15 @@ class Case:
         make_image(self.board_name, config, image)
         return image
 
-    def boot(self, made=None, image=None, wait_network=True):
-        """Starts the board with a configuration or with an image."""
+    def boot(self, made=None, image=None, extra=()):
+        """Starts the board with a configuration or with an image, and waits until it has an address."""
         image = image or self.image(made)
         self.syslog = self.bench.free_port()
-        board = Board(self.board_name, elf_of(self.board_name), image, [("udp", self.syslog, 514)],
-                      log=LOGS / f"qemu-{self.name}-{self.board_name}.log")
+        board = Board(self.board_name, elf_of(self.board_name), image, [("udp", self.syslog, 514)], extra,
+                      log=LOGS / f"qemu-{self.name}-{self.board_name}.log", folder=self.bench.folder)
         self.boards.append(board)
         board.wait(r"^tocsin \S+ on ", 15)
-        if wait_network:
-            board.wait(r"network: address ", 15)
+        board.wait(r"network: address ", 15)
         board.wait_prompt()
         return board
 
@@ -176,6 +175,7 @@ class Runner:
         self._keep = keep
         self._lock = threading.Lock()
         self._live = set()
+        self._stopping = False
         self.results = {"ok": 0, "FAIL": 0, "skip": 0}
 
     def run(self, work):
@@ -190,6 +190,7 @@ class Runner:
 
     def stop_all(self):
         with self._lock:
+            self._stopping = True
             live = list(self._live)
         for case in live:
             case.close()
@@ -197,7 +198,7 @@ class Runner:
     def _worker(self, work):
         while True:
             with self._lock:
-                if not work:
+                if not work or self._stopping:
                     return
                 label, make_case, function = work.pop()
             self._one(label, make_case, function)
@@ -227,6 +228,8 @@ class Runner:
                 if word != "FAIL" and not self._keep:
                     (LOGS / f"qemu-{case.name}-{case.board_name}.log").unlink(missing_ok=True)
         with self._lock:
+            if self._stopping:
+                return
             self.results[word] += 1
             text = f"{word:4} {label} ({time.monotonic() - began:.1f} s)"
             if word == "skip":

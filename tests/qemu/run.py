@@ -15,7 +15,6 @@ import sys
 import termios
 import textwrap
 import threading
-import time
 import tty
 from pathlib import Path
 
@@ -25,7 +24,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 from board import Board, BoardError, boards  # noqa: E402
 from device import GUEST_HOST, ImageError, elf_of, make_image, settings, text_of  # noqa: E402
 from peers import Bench, Certificates, Chrony, Dovecot, Exim, PeerError  # noqa: E402
-from peers.bench import DOMAIN, port_free  # noqa: E402
+from peers.bench import DOMAIN, port_free, wait_for  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 120     # Of the whole run, the person's own time at the console not counted.
@@ -150,6 +149,22 @@ def figures(screen, board, answer, counter):
         screen.note(f"stack                       {stack[1]}")
 
 
+def wait_accepted(board, number, since):
+    """Until the server has taken the alert. What only a person can mend is not waited for."""
+    end = rf"alert {number} accepted by |alert {number} was refused: (.*)|sending failed: (.*\((?:security|config)\).*)"
+    try:
+        found = board.wait(end, DELIVERY_S, since)
+    except BoardError as late:
+        if not board.alive():
+            raise
+        why = [found[1] for line in board.lines(since)
+               if (found := re.search(r"(?:sending (?:failed|waits)|has to wait): (.*)", line))]
+        last = why[-1] if why else "the console says why"
+        raise Failure(f"no server took the mail within {DELIVERY_S} s: {last}") from late
+    if found[1] or found[2]:
+        raise Failure(f"no mail was sent: {found[1] or found[2]}")
+
+
 def prove(screen, board, dovecot, syslog):
     """Sends one syslog message and follows it; returns when its mail is proven."""
     board.wait(r"network: address (\S+)", BOOT_S)
@@ -162,17 +177,13 @@ def prove(screen, board, dovecot, syslog):
         screen.step("An alert, typed at the console")
         board.command(f"alert crit {SYSLOG_TEXT}")
     queued = board.wait(r"alert (\d+) (?:from|is queued)", 10, since)
-    board.wait(rf"alert {queued[1]} accepted by ", DELIVERY_S, since)
+    wait_accepted(board, queued[1], since)
     if dovecot is None:
         return
-    end = time.monotonic() + DELIVERY_S
-    while True:
-        mails = [mail for mail in dovecot.read("admin") if SYSLOG_TEXT in mail.get_content()]
-        if mails:
-            break
-        if time.monotonic() > end:
-            raise Failure(f"the server accepted the mail, but it was not in the mailbox within {DELIVERY_S} s")
-        time.sleep(0.1)
+    mails = wait_for(lambda: [mail for mail in dovecot.read("admin") if SYSLOG_TEXT in mail.get_content()],
+                     DELIVERY_S, 0.1)
+    if not mails:
+        raise Failure(f"the server took the mail, but it was not in the mailbox within {DELIVERY_S} s")
     screen.step(f"The mail, from {DOMAIN}'s mailbox `admin`, over POP3 inside TLS")
     screen.mail(mails[0])
 
@@ -214,15 +225,25 @@ def run(options, screen):
         screen.step(f"{options.board} in QEMU")
         forwards = [("udp", syslog, guest_port)] if syslog else []
         counter = Counter(options.board, bench.folder)
-        with Board(options.board, elf, image, forwards, counter.arguments, on_line=screen.console) as board:
-            prove(screen, board, dovecot, syslog)
-            board.on_line = None
-            answer = board.command("status")
-            screen.step("Figures")
-            figures(screen, board, answer, counter)
+        with Board(options.board, elf, image, forwards, counter.arguments, on_line=screen.console,
+                   folder=bench.folder) as board:
+            problem = None
+            try:
+                prove(screen, board, dovecot, syslog)
+                board.on_line = None
+                answer = board.command("status")
+                screen.step("Figures")
+                figures(screen, board, answer, counter)
+            except Failure as failure:
+                if not options.interactive:
+                    raise
+                problem = failure
+                screen.step(f"It did not work: {failure}")
             if options.interactive:
                 bench.untimed()
                 leave_console(screen, board, syslog)
+            if problem:
+                raise problem
 
 
 def main():
@@ -235,7 +256,10 @@ def main():
     screen = Screen()
     try:
         run(options, screen)
-    except (BoardError, Failure, ImageError, PeerError) as problem:
+    except BoardError as problem:
+        print(f"make run: {problem.problem}", file=sys.stderr)  # Its lines were shown as they came.
+        return 1
+    except (Failure, ImageError, PeerError) as problem:
         print(f"make run: {problem}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
