@@ -50,8 +50,8 @@ def fuzz(name, program, arguments):
                               timeout=arguments.seconds * 3 + 120)
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     if done.returncode == 0:
-        stats = dict(line.split(":", 1) for line in lines if line.startswith("stat::"))
-        runs = stats.get("stat::number_of_executed_units", "?").strip()
+        runs = next((line.split()[-1] for line in lines
+                     if line.startswith("stat::number_of_executed_units")), "?")
         return True, f"fuzz {name}: {runs} inputs, all well"
     written = "Test unit written to "
     kept = [line.split(written)[1] for line in lines if written in line]
