@@ -16,7 +16,19 @@
  * smtp_deadline()            smtp_timeout() when the stream ends          smtp_eof()
  *     }
  *
- * Cost: sizeof(struct smtp), all of it in the object; no other buffer. Call from one context only.
+ * What it is strict about: a reply counts only if its first byte came after its command had left
+ * (421 may come at any time); nothing but EHLO, STARTTLS and QUIT is said in clear where TLS is
+ * wanted; with a user set, nothing goes without AUTH. AUTH is PLAIN with an initial response, else
+ * LOGIN without one (some servers prompt for a name that they have been given).
+ *
+ * Classes: 4xx, 421, silence, the end of the stream and what is not SMTP are transient; 5xx to a
+ * message is permanent, but 552 to RCPT is transient (RFC 5321 4.5.3.1.10), and 530 and 5.7.0 to a
+ * command ask for a login: configuration, as are 5xx to the greeting, EHLO and AUTH, which are
+ * about us, not about a message. Whatever but 220 and 421 answers STARTTLS, and whatever comes out
+ * of turn before TLS, is security.
+ *
+ * Cost: sizeof(struct smtp), 2.3 KB, all of it in the object; no other buffer. Call from one
+ * context only.
  */
 #ifndef TOCSIN_NET_SMTP_H
 #define TOCSIN_NET_SMTP_H
@@ -63,10 +75,10 @@ struct smtp_params {
     const char *password;
     enum smtp_tls tls;
     bool auth_without_tls;    /* Lets AUTH go in clear with SMTP_TLS_OFF. */
-    uint32_t greeting_ms_max; /* RFC 5321 4.5.3.2: 5 min; each 0 means the engine's default. */
+    uint32_t greeting_ms_max; /* RFC 5321 4.5.3.2: 5 min. 0, here and in the next: 1 min. */
     uint32_t command_ms_max;  /* EHLO, STARTTLS, AUTH, MAIL, RCPT, RSET, DATA's 354. */
-    uint32_t body_ms_max;     /* Between two pieces of the body that the stream takes. */
-    uint32_t accept_ms_max;   /* From the final dot to its reply; RFC 5321 wants 10 min. */
+    uint32_t body_ms_max;     /* Between two pieces of the body that the stream takes. 0: 2 min. */
+    uint32_t accept_ms_max;   /* From the final dot to its reply; RFC 5321: 10 min. 0: 5 min. */
 };
 
 /* One envelope, borrowed until the message has its result. */
@@ -113,7 +125,8 @@ struct smtp_result {
     uint32_t refused_mask;   /* Bit i: RCPT for rcpt[i] was refused. */
     uint32_t transient_mask; /* Those of refused_mask that are worth another try. */
     bool unanswered; /* The final dot was sent and no reply came: the server may have it all. */
-    struct smtp_failure failure; /* The failure, or the first refused recipient's reply. */
+    struct smtp_failure failure; /* The failure, or the first refused recipient's reply, a transient
+                                  * one before others. Its error is 0 if nothing was refused. */
     char text[SMTP_TEXT_BYTES];  /* The reply to the final dot: it often holds the queue id. */
 };
 
@@ -140,8 +153,8 @@ enum {
 #include "net/smtp_state.h" /* struct smtp; private. */
 
 /* Begins a session on a stream that has just opened (SMTP_TLS_IMPLICIT: whose TLS is up).
- * E_CONFIG: ehlo_name, user or password holds CR, LF or NUL-adjacent bytes that no command can
- * carry. */
+ * E_CONFIG: ehlo_name, user or password holds what no command can carry (line ends, other control
+ * characters, in the name also spaces and angle brackets) or is too long; the session is closed. */
 MUST_CHECK int smtp_init(struct smtp *smtp, const struct smtp_params *params, uint64_t now_ms);
 
 unsigned smtp_want(const struct smtp *smtp);
@@ -165,7 +178,8 @@ MUST_CHECK int smtp_message(struct smtp *smtp, const struct smtp_envelope *envel
                             uint64_t now_ms);
 
 /* Room for body bytes, when SMTP_WANT_BODY is set. The engine ends lines (CRLF for a lone LF or CR)
- * and stuffs dots (RFC 5321 4.5.2). size can be small; 0 means send first. */
+ * and stuffs dots (RFC 5321 4.5.2). size can be small; 0 means send first.
+ * Bytes wait here until there are enough for a large write, or until smtp_body_end(). */
 uint8_t *smtp_body_buf(struct smtp *smtp, size_t *size);
 void smtp_body_ack(struct smtp *smtp, size_t size, uint64_t now_ms);
 void smtp_body_end(struct smtp *smtp, uint64_t now_ms);
@@ -183,7 +197,9 @@ void smtp_timeout(struct smtp *smtp, uint64_t now_ms);
 /* When to call smtp_timeout(), in the caller's milliseconds; UINT64_MAX: no deadline now. */
 uint64_t smtp_deadline(const struct smtp *smtp);
 
-/* Why the session ended badly, or NULL. Sticky. */
+/* Why the session ended badly, or NULL. Sticky. E_PERMANENT here is about the message under way
+ * alone: it was refused while its body was being sent, and nothing more could be said on this
+ * connection. */
 const struct smtp_failure *smtp_failure(const struct smtp *smtp);
 
 enum smtp_stage smtp_stage(const struct smtp *smtp);
