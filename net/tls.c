@@ -14,6 +14,9 @@
 
 #define RECORD_ALERT 21 /* RFC 5246 6.2.1 */
 
+_Static_assert(offsetof(struct tls, anchors_room) + sizeof(struct tls_anchors) -
+                       offsetof(struct tls, in) <= TLS_RECORD_BYTES,
+               "what the handshake needs must fit into the record buffer");
 _Static_assert(TLS_OUT_BYTES >= 512 + RECORD_OVERHEAD, "BearSSL wants 512 bytes of text in a record");
 
 /* A session is resumed for a day at most (RFC 5246 F.1.4). */
@@ -155,6 +158,11 @@ static void keep_session(struct tls *tls)
     resume->valid = resume->session.session_id_len > 0;
 }
 
+struct tls_anchors *tls_anchors_room(struct tls *tls)
+{
+    return &tls->anchors_room;
+}
+
 void tls_resume_clear(struct tls_resume *resume)
 {
     wipe(resume, sizeof *resume);
@@ -173,7 +181,7 @@ static void set_algorithms(struct tls *tls)
     br_ssl_engine_set_prf_sha256(engine, br_tls12_sha256_prf);
     br_ssl_engine_set_prf_sha384(engine, br_tls12_sha384_prf);
     br_ssl_engine_set_rsavrfy(engine, br_rsa_i31_pkcs1_vrfy);
-    br_ssl_engine_set_ec(engine, &br_ec_all_m31);
+    br_ssl_engine_set_ec(engine, &tls_ec);
     br_ssl_engine_set_ecdsa(engine, br_ecdsa_i31_vrfy_asn1);
     br_ssl_engine_set_aes_ctr(engine, &br_aes_ct_ctr_vtable);
     br_ssl_engine_set_ghash(engine, br_ghash_ctmul32);
@@ -236,7 +244,7 @@ int tls_init(struct tls *tls, const struct tls_params *params)
     bool address = text_parse_ipv4(params->server_name, &address_be);
     int error;
 
-    memset(tls, 0, offsetof(struct tls, out));
+    memset(tls, 0, offsetof(struct tls, out)); /* The anchors may lie behind that. */
     tls->params = *params;
     tls->info.version = "TLS 1.2";
     tls->info.suite = "";
@@ -313,9 +321,6 @@ static void update(struct tls *tls)
 
     if (tls->over) {
         return;
-    }
-    if (tls->x509.begun) {
-        tls->info.resumed = false;
     }
     if (!tls->ready && (state & (BR_SSL_SENDAPP | BR_SSL_RECVAPP)) != 0) {
         br_ssl_session_parameters session;
@@ -402,13 +407,24 @@ void tls_net_tx_ack(struct tls *tls, size_t size)
     update(tls);
 }
 
+/* In the clear, the engine takes a record in pieces, each from the beginning of the buffer, and so never
+ * comes near what lies behind tls->clear. Only an encrypted record reaches farther; then the chain has been
+ * verified, or there was none. */
 uint8_t *tls_net_rx_buf(struct tls *tls, size_t *size)
 {
+    uint8_t *bytes;
+    size_t at;
+
     if ((tls_want(tls) & TLS_WANT_NET_RX) == 0) {
         *size = 0;
         return NULL;
     }
-    return br_ssl_engine_recvrec_buf(&tls->client.eng, size);
+    bytes = br_ssl_engine_recvrec_buf(&tls->client.eng, size);
+    at = (size_t)(bytes - tls->in);
+    if (!tls->ready && at < TLS_CLEAR_BYTES && *size > TLS_CLEAR_BYTES - at) {
+        *size = TLS_CLEAR_BYTES - at;
+    }
+    return bytes;
 }
 
 void tls_net_rx_ack(struct tls *tls, size_t size)

@@ -29,10 +29,11 @@
 #define TLS_OUT_BYTES (1360 + 85)             /* One record in one segment. */
 #define TLS_ANCHOR_MAX 8
 #define TLS_ANCHOR_BYTES 3072 /* Names and keys of all anchors: about 350 each for RSA-2048. */
-#define TLS_NAME_BYTES 64     /* What is kept of a certificate's name for people. */
-#define TLS_CHAIN_MAX 4       /* Certificates whose names are kept; longer chains still verify. */
+#define TLS_NAME_BYTES 48     /* What is kept of a certificate's name for people. */
+#define TLS_CHAIN_MAX 3       /* Certificates whose names are kept; longer chains still verify. */
 
-/* CA certificates, or self-signed server certificates, decoded once from PEM (RFC 7468). */
+/* CA certificates, or self-signed server certificates, decoded once from PEM (RFC 7468). It points into
+ * itself: not to be copied. */
 struct tls_anchors {
     br_x509_trust_anchor anchor[TLS_ANCHOR_MAX];
     size_t count;
@@ -52,7 +53,7 @@ struct tls_resume {
 /* Borrowed until tls_close() has finished. */
 struct tls_params {
     const char *server_name; /* For SNI and for the name check; a DNS name or an IPv4 address. */
-    const struct tls_anchors *anchors;
+    const struct tls_anchors *anchors; /* Until TLS_READY. */
     struct random *random;     /* Must be ready: E_MISSING otherwise. */
     uint64_t unix_s;           /* The time, for validity dates; 0: unknown, E_TRANSIENT. */
     struct tls_resume *resume; /* NULL: never resume. */
@@ -96,6 +97,11 @@ enum {
 #include "net/tls_state.h" /* struct tls; private. */
 
 void tls_anchors_init(struct tls_anchors *anchors);
+
+/* Room for anchors within the record buffer of tls, for whoever would rather load them before each
+ * session than keep them: fill it before tls_init(), which leaves it alone; the first encrypted record
+ * overwrites it. */
+struct tls_anchors *tls_anchors_room(struct tls *tls);
 
 /* Takes one PEM text in pieces of any size; text outside BEGIN/END CERTIFICATE is skipped.
  * Returns how many certificates are complete so far. E_INVALID: not a certificate (why, if not NULL, gets a

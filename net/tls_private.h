@@ -28,4 +28,7 @@ void tls_x509_init(struct tls_x509 *x509, struct tls_info *info, const struct tl
 void tls_explain(struct tls *tls, int bearssl_error);
 void tls_fail(struct tls *tls, int error, const char *text);
 
+/* The curves, as small or as fast as the board wants them (tls_ec.c). */
+extern const br_ec_impl tls_ec;
+
 #endif

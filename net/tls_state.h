@@ -52,16 +52,18 @@ struct tls_x509 {
     struct tls_info *info;
     uint32_t address_be; /* The server is known by this address; 0: by its name. */
     uint8_t refusal;     /* BR_ERR_X509_* of our own, 0: none. */
-    bool begun;          /* The server sent a chain: the session is not a resumed one. */
     bool judged;         /* The certificate in hand belongs to the path that is verified. */
     uint8_t flags[TLS_CHAIN_MAX];
     struct text names_text;
     char names[TLS_NAMES_BYTES];
 };
 
+/* Bytes of the record buffer that the handshake may use. Before encryption a record is read in
+ * pieces, so that the rest is free for what ends with the handshake. */
+#define TLS_CLEAR_BYTES 4096
+
 struct tls {
     br_ssl_client_context client;
-    struct tls_x509 x509;
     struct tls_params params;
     struct tls_info info;
     struct tls_failure failure; /* error 0: none. */
@@ -73,7 +75,14 @@ struct tls {
     uint8_t alert_size; /* Bytes of our own alert in out[] still to be sent, from alert_at. */
     uint8_t alert_at;
     uint8_t out[TLS_OUT_BYTES];
-    uint8_t in[TLS_RECORD_BYTES];
+    union {
+        uint8_t in[TLS_RECORD_BYTES];
+        struct {
+            uint8_t clear[TLS_CLEAR_BYTES];
+            struct tls_x509 x509;
+            struct tls_anchors anchors_room; /* See tls_anchors_room(). */
+        };
+    };
 };
 
 /* Where a PEM text is being read (tls_pem.c). */

@@ -22,7 +22,8 @@ static const br_x509_class **inner(struct tls_x509 *x509)
     return &x509->minimal.vtable;
 }
 
-/* The validator stops at the first certificate that an anchor vouches for; what follows is not its business. */
+/* The validator stops at the first certificate that an anchor vouches for; what follows is not its
+ * business. */
 static bool is_accepted(struct tls_x509 *x509)
 {
     return x509->minimal.vtable->get_pkey((const br_x509_class *const *)inner(x509), NULL) != NULL;
@@ -32,8 +33,8 @@ static void start_chain(const br_x509_class **ctx, const char *server_name)
 {
     struct tls_x509 *x509 = self(ctx);
 
-    x509->begun = true;
     x509->refusal = 0;
+    x509->info->resumed = false; /* Whatever we asked for. */
     x509->info->chain_count = 0;
     x509->names_text = text_begin(x509->names, sizeof x509->names);
     x509->minimal.vtable->start_chain(inner(x509), x509->address_be != 0 ? NULL : server_name);
@@ -140,7 +141,7 @@ void tls_x509_init(struct tls_x509 *x509, struct tls_info *info, const struct tl
     br_x509_minimal_set_hash(&x509->minimal, br_sha384_ID, &br_sha384_vtable);
     br_x509_minimal_set_hash(&x509->minimal, br_sha512_ID, &br_sha512_vtable);
     br_x509_minimal_set_rsa(&x509->minimal, br_rsa_i31_pkcs1_vrfy);
-    br_x509_minimal_set_ecdsa(&x509->minimal, &br_ec_all_m31, br_ecdsa_i31_vrfy_asn1);
+    br_x509_minimal_set_ecdsa(&x509->minimal, &tls_ec, br_ecdsa_i31_vrfy_asn1);
     br_x509_minimal_set_minrsa(&x509->minimal, TLS_RSA_BYTES_MIN);
     br_x509_minimal_set_time(&x509->minimal, days, (uint32_t)(params->unix_s % 86400));
 }

@@ -40,7 +40,8 @@ struct server {
 
 static struct server server = {.pid = -1};
 static struct random rng;
-static struct tls_anchors anchors;
+static struct tls_anchors own_anchors;
+static struct tls_anchors *anchors = &own_anchors;
 static struct tls tls;
 static int sock = -1;
 static size_t piece = SIZE_MAX; /* Most bytes that go in or out at once. */
@@ -172,7 +173,7 @@ static void trust(const char *name)
     snprintf(path, sizeof path, DIR "/%s.pem", name);
     file = fopen(path, "r");
     assert_non_null(file);
-    tls_pem_init(&pem, &anchors);
+    tls_pem_init(&pem, anchors);
     while ((size = fread(text, 1, sizeof text, file)) > 0) {
         if (tls_pem_push(&pem, text, size, &why) < 0) {
             break;
@@ -190,7 +191,7 @@ static void trust_only(const char *names)
 {
     char words[128];
 
-    tls_anchors_init(&anchors);
+    tls_anchors_init(anchors);
     snprintf(words, sizeof words, "%s", names);
     for (char *word = strtok(words, " "); word != NULL; word = strtok(NULL, " ")) {
         trust(word);
@@ -201,7 +202,7 @@ static int begin(const char *server_name, int64_t shift_s, struct tls_resume *re
 {
     struct tls_params params = {
         .server_name = server_name,
-        .anchors = &anchors,
+        .anchors = anchors,
         .random = &rng,
         .unix_s = (uint64_t)((int64_t)time(NULL) + shift_s),
         .resume = resume,
@@ -379,6 +380,7 @@ static int teardown(void **state)
     (void)state;
     stop_server();
     piece = SIZE_MAX;
+    anchors = &own_anchors;
     return 0;
 }
 
@@ -675,6 +677,32 @@ static void test_large_records(void **state)
     assert_int_equal(hear(answer, sizeof answer), sizeof answer);
     for (size_t i = 0; i < sizeof line - 1; i++) {
         assert_int_equal(answer[i], line[sizeof line - 2 - i]);
+    }
+}
+
+/* The chain is verified by anchors that lie in the record buffer, while records as large as they come go
+ * through it; then it is all the record's. */
+static void test_anchors_in_the_record_buffer(void **state)
+{
+    static uint8_t bytes[20000];
+
+    (void)state;
+    make_file("cd " DIR " && for i in 1 2 3 4 5 6 7 8 9; do cat root-4096.pem; done > large.chain");
+    make_file("cd " DIR " && head -c 20000 /dev/zero > zero");
+    start_server("chained", "-cert_chain inter-rsa.pem -HTTP");
+    for (int i = 0; i < 2; i++) {
+        anchors = tls_anchors_room(&tls);
+        trust_only("root-p256 root-4096 root-other root-rsa");
+        connect_server();
+        assert_int_equal(begin(NAME, 0, NULL), 0);
+        expect_ready();
+        say("GET /zero HTTP/1.0\r\n\r\n", 22);
+        memset(bytes, 1, sizeof bytes);
+        assert_int_equal(hear(bytes, sizeof bytes), sizeof bytes);
+        for (size_t j = 0; j < sizeof bytes; j++) {
+            assert_int_equal(bytes[j], 0);
+        }
+        start_server("p256", "-cert_chain large.chain -HTTP");
     }
 }
 
@@ -1124,7 +1152,7 @@ static void test_refusals(void **state)
     static const char *const names[] = {"", ".", "a..b", ".a", "a b", "*.example.com", "a\n.b",
                                         "mail.\xC3\xA4.de", "::1", "a/b", "0.0.0.0"};
     struct random unseeded;
-    struct tls_params params = {.server_name = NAME, .anchors = &anchors, .random = &unseeded,
+    struct tls_params params = {.server_name = NAME, .anchors = anchors, .random = &unseeded,
                                 .unix_s = 1};
 
     (void)state;
@@ -1140,7 +1168,7 @@ static void test_refusals(void **state)
     params.unix_s = 0;
     assert_int_equal(tls_init(&tls, &params), E_TRANSIENT);
     expect_failure(E_TRANSIENT, "time is not known");
-    tls_anchors_init(&anchors);
+    tls_anchors_init(anchors);
     expect_refusal(NAME, E_CONFIG, "no CA certificate");
     tls_close(&tls);
     tls_eof(&tls);
@@ -1188,6 +1216,7 @@ int main(void)
         cmocka_unit_test_teardown(test_suites_and_curves, teardown),
         cmocka_unit_test_teardown(test_pieces, teardown),
         cmocka_unit_test_teardown(test_large_records, teardown),
+        cmocka_unit_test_teardown(test_anchors_in_the_record_buffer, teardown),
         cmocka_unit_test_teardown(test_one_turn_is_one_record, teardown),
         cmocka_unit_test_teardown(test_resumption, teardown),
         cmocka_unit_test_teardown(test_close, teardown),
