@@ -1,5 +1,5 @@
-/* smtp.h - a mail submission client that does no I/O (RFC 5321, 6409, 3207, 4954, 2920, 1870,
- * 6152).
+/* smtp.h - a mail submission client that does no I/O
+ * (RFC 5321, 6409, 3207, 4954, 2920, 1870, 6152, 2034).
  *
  * The engine is a state machine between a byte stream and a message. It never asks the time, never
  * allocates and never sees a socket. Pump it:
@@ -10,10 +10,11 @@
  *         if (want & SMTP_WANT_TX)      send smtp_tx_buf(), then smtp_tx_ack()
  *         if (want & SMTP_WANT_TLS)     start TLS on the stream, then smtp_tls_started()
  *         if (want & SMTP_WANT_MESSAGE) smtp_message() or smtp_quit()
- *         if (want & SMTP_WANT_BODY)    write into smtp_body_buf(), smtp_body_ack();
- * smtp_body_end() if (want & SMTP_WANT_RX)      put received bytes in smtp_rx_buf(), then
- * smtp_rx_ack() if (want & SMTP_CLOSED)       done: smtp_failure() is NULL after a good end at
- * smtp_deadline()            smtp_timeout() when the stream ends          smtp_eof()
+ *         if (want & SMTP_WANT_BODY)    fill smtp_body_buf(), smtp_body_ack(); smtp_body_end()
+ *         if (want & SMTP_WANT_RX)      put received bytes in smtp_rx_buf(), then smtp_rx_ack()
+ *         if (want & SMTP_CLOSED)       done: smtp_failure() is NULL after a good end
+ *         at smtp_deadline()            smtp_timeout()
+ *         when the stream ends          smtp_eof()
  *     }
  *
  * What it is strict about: a reply counts only if its first byte came after its command had left
@@ -39,10 +40,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SMTP_RCPT_MAX 8    /* Recipients of one message. */
-#define SMTP_TX_BYTES 1024 /* MAIL, all RCPT and DATA must fit: one segment (RFC 2920). */
-#define SMTP_RX_BYTES \
-    512 /* One reply line (RFC 5321 4.5.3.1.5); a longer one is cut, not refused. */
+#define SMTP_RCPT_MAX 8      /* Recipients of one message. */
+#define SMTP_TX_BYTES 1024   /* One segment: MAIL, RCPT and DATA fit unless names are very long. */
+#define SMTP_RX_BYTES 512    /* RFC 5321 4.5.3.1.5; a longer reply line is cut, not refused. */
 #define SMTP_TEXT_BYTES 200  /* What is kept of the server's own words. */
 #define SMTP_ADDRESS_MAX 254 /* RFC 5321 4.5.3.1.3, erratum 1690. */
 

@@ -606,7 +606,7 @@ static enum smtp_state rcpt_reply(struct smtp *smtp)
         int error = refusal_class(smtp);
 
         result->refused_mask |= bit;
-        if (error == E_TRANSIENT) {
+        if (error != E_PERMANENT) {
             result->transient_mask |= bit;
         }
         if (more_hopeful(error, result->failure.error)) {
