@@ -231,19 +231,20 @@ static bool starts(const char *line, const char *with)
 /* Decodes one PEM block as the device will; "" or what is wrong with it. */
 static const char *check_block(struct job *job, const struct buffer *pem)
 {
-    struct tls_pem *decoder = malloc(sizeof *decoder);
+    static struct tls_pem decoder;
     const char *why = "";
+    int result;
 
-    if (decoder == NULL) {
-        die(1, "mkflash: no memory\n");
+    tls_pem_init(&decoder, &job->anchors);
+    result = tls_pem_push(&decoder, pem->bytes, pem->size, &why);
+    if (result >= 0) {
+        result = tls_pem_end(&decoder, &why);
     }
-    tls_pem_init(decoder, &job->anchors);
-    if (tls_pem_push(decoder, pem->bytes, pem->size, &why) >= 0 &&
-        tls_pem_end(decoder, &why) >= 0) {
-        why = "";
+    if (result == E_SPACE) {
+        return "more certificates than the device has room for (8, with names and keys of 3 KB); "
+               "expected only the CA that your mail server's certificate leads to";
     }
-    free(decoder);
-    return why;
+    return result < 0 ? why : "";
 }
 
 static void begin_block(struct block *block, unsigned line)
