@@ -47,7 +47,7 @@ struct board {
 
     enum reset_cause (*reset_cause)(void);
     const char *(*reset_detail)(void); /* "HardFault pc=0x1234 ..." or "". */
-    void (*reset)(enum reset_cause why) __attribute__((noreturn));
+    __attribute__((noreturn)) void (*reset)(enum reset_cause why);
 
     size_t (*stack_used_max)(void); /* Deepest use of the painted stack so far, in bytes. */
     size_t (*stack_bytes)(void);

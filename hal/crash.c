@@ -21,8 +21,6 @@ static struct record record __attribute__((section(".noinit")));
 static enum reset_cause boot_cause;
 static bool crashing;
 
-extern uint32_t __stack_bottom[], __stack_top[];
-
 /* FNV-1a over all but the sum. */
 static uint32_t record_sum(void)
 {
@@ -161,21 +159,6 @@ void board_panic(const char *what, const char *file, int line)
         crash_print("\r\n*** resetting\r\n");
     }
     board.reset(RESET_FAULT);
-}
-
-size_t stack_bytes(void)
-{
-    return (size_t)(__stack_top - __stack_bottom) * sizeof(uint32_t);
-}
-
-size_t stack_used_max(void)
-{
-    const uint32_t *word = __stack_bottom;
-
-    while (word < __stack_top && *word == STACK_PAINT) {
-        word++;
-    }
-    return (size_t)(__stack_top - word) * sizeof(uint32_t);
 }
 
 /* What the C library calls when an assert() fails or abort() is reached. */

@@ -31,10 +31,4 @@ void crash_print_register(const char *name, uint32_t value);
 void crash_note(const char *text);
 void crash_note_register(const char *name, uint32_t value);
 
-/* Stack paint, written by the start-up between the linker's __stack_bottom and the stack pointer.
- */
-#define STACK_PAINT 0x7C57AC4Bu
-size_t stack_used_max(void);
-size_t stack_bytes(void);
-
 #endif

@@ -15,6 +15,7 @@
 #include "hal/idle.h"
 #include "hal/irq.h"
 #include "hal/mmio.h"
+#include "hal/start.h"
 
 #define M3_HZ 142000000u
 #define APB0_HZ (M3_HZ / 2)

@@ -8,7 +8,7 @@ set(TOCSIN_BEARSSL_DEFINITIONS BR_CT_MUL31=1)
 
 set(TOCSIN_DRIVERS sf2_mac.c sf2_spi.c sf2_timer.c spi_nor.c systick.c uart_16550.c)
 
-# The deepest path measured is a TLS handshake; `make bench` prints it, and the painted stack shows it.
+# The deepest path measured is a TLS handshake; `make bench` prints it from the painted stack.
 set(TOCSIN_STACK_BYTES 6144)
 
 # `make size` fails above these, in bytes; RAM includes the whole stack.

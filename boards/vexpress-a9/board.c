@@ -14,6 +14,7 @@
 #include "hal/idle.h"
 #include "hal/irq.h"
 #include "hal/mmio.h"
+#include "hal/start.h"
 
 /* Motherboard (ARM DUI 0447J, table 4-2). */
 #define SYSREGS_BASE 0x10000000u

@@ -65,9 +65,8 @@
 #define DMA_IRQ_RX_PACKET (1u << 4)
 #define DMA_IRQ_RX_OVERFLOW (1u << 6)
 
-#define DESCRIPTOR_EMPTY                                                     \
-    (1u << 31) /* Receive: the chip may fill it. Transmit: it has been sent. \
-                */
+/* EMPTY: receive: the chip may fill it; transmit: it has been sent. */
+#define DESCRIPTOR_EMPTY (1u << 31)
 #define DESCRIPTOR_SIZE 0xFFFu
 
 /* MAC configuration in the system registers: the PHY interface and the line's speed. */

@@ -142,7 +142,7 @@ static void test_console(void)
     check(took < 4000 && getc_within(100) == 'k', "a key ends the sleep and is there");
 
     put("now burst\r\n");
-    wait_ms(300); /* Let it pile up: nothing may be lost behind our back. */
+    wait_ms(600); /* Let it pile up: nothing may be lost behind our back. */
     uint32_t count = 0;
     uint32_t sum = 0;
     for (int c = getc_within(3000); c >= 0 && c != '\n'; c = getc_within(3000)) {

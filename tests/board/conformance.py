@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""The other end of conformance.c: starts a board in QEMU on a scratch flash image and does what it asks for.
+"""The other end of conformance.c: a board in QEMU, on a scratch flash image, gets what it asks for.
 
     tests/board/conformance.py                    every board, from its folder under build/
     tests/board/conformance.py BOARD [ELF]        one board, with its console shown
 
-A board passes when each of its lines is ok and the last one says so. The last line counts the promises kept
-and broken; the status is 0 only when none was broken.
+A board passes when each of its lines is ok and the last one says so. The last line counts the
+promises kept and broken; the status is 0 only when none was broken.
 """
 import re
 import subprocess

@@ -3,8 +3,7 @@
 #include "cortex_a.h"
 
 #include "hal/crash.h"
-
-extern uint32_t __stack_bottom[], __stack_top[];
+#include "hal/start.h"
 
 enum fault_kind { FAULT_UNDEFINED, FAULT_PREFETCH, FAULT_DATA, FAULT_CALL };
 

@@ -4,34 +4,13 @@
 #include "hal/arch.h"
 #include "hal/crash.h"
 #include "hal/mmio.h"
-
-extern uint32_t __stack_bottom[], __stack_top[];
-extern uint32_t __data_start[], __data_end[], __bss_start[], __bss_end[];
-extern const uint32_t __data_load[];
+#include "hal/start.h"
 
 int main(void);
 
-/* Everything below the stack pointer of this very function. */
-static void stack_paint(void)
-{
-    uint32_t *end;
-
-    __asm volatile("mov %0, sp" : "=r"(end));
-    for (uint32_t *word = __stack_bottom; word < end; word++) {
-        *(volatile uint32_t *)word = STACK_PAINT;
-    }
-}
-
 void cortex_a_main(void)
 {
-    stack_paint();
-    const uint32_t *from = __data_load;
-    for (uint32_t *to = __data_start; to < __data_end; to++) {
-        *to = *from++;
-    }
-    for (uint32_t *to = __bss_start; to < __bss_end; to++) {
-        *to = 0;
-    }
+    start_memory();
     cortex_a_mmu_init();
 
     (void)main();

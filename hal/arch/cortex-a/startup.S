@@ -1,7 +1,7 @@
 /* startup.S - from reset to C, and the exception vectors (ARM DDI 0406C, B1.8).
  *
- * Everything runs in supervisor mode on one stack: an interrupt leaves its own mode at once, and a fault never
- * comes back.
+ * Everything runs in supervisor mode on one stack: an interrupt leaves its own mode at once, and a
+ * fault never comes back.
  */
     .syntax unified
     .arm
@@ -88,8 +88,8 @@ irq_entry:
     pop {r0-r3, r12, lr}
     rfeia sp!
 
-/* Each fault keeps the registers in fault_frame, through its own mode's stack pointer, which is of no other
- * use; then the stack is begun anew, for nothing returns from here. */
+/* Each fault keeps the registers in fault_frame, through its own mode's stack pointer, which is of
+ * no other use; then the stack is begun anew, for nothing returns from here. */
     .macro fault kind, adjust
     sub lr, lr, #\adjust
     ldr sp, =fault_frame

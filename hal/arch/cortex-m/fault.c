@@ -5,8 +5,6 @@
 #include "hal/crash.h"
 #include "hal/mmio.h"
 
-extern uint32_t __stack_bottom[], __stack_top[];
-
 /* As fault_entry stores them; .noinit, since .bss may be what is broken. */
 struct fault_frame {
     uint32_t live[13];   /* r0 to r12 on entry to the handler. */

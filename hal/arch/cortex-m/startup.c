@@ -4,15 +4,12 @@
 #include "hal/arch.h"
 #include "hal/crash.h"
 #include "hal/mmio.h"
+#include "hal/start.h"
 
 #include <stddef.h>
 
 /* The SmartFusion2 has 81 lines (UG0331); a line that nobody enables costs four bytes here. */
 #define IRQ_COUNT 96u
-
-extern uint32_t __stack_bottom[], __stack_top[];
-extern uint32_t __data_start[], __data_end[], __bss_start[], __bss_end[];
-extern const uint32_t __data_load[];
 
 int main(void);
 
@@ -50,17 +47,6 @@ static const struct vectors vectors __attribute__((section(".vectors"), used)) =
     .irqs = {[0 ... IRQ_COUNT - 1] = irq_entry},
 };
 
-/* Everything below the stack pointer of this very function. */
-static void stack_paint(void)
-{
-    uint32_t *end;
-
-    __asm volatile("mov %0, sp" : "=r"(end));
-    for (uint32_t *word = __stack_bottom; word < end; word++) {
-        *(volatile uint32_t *)word = STACK_PAINT;
-    }
-}
-
 /* What a stray pointer does most: read or write through NULL, and jump into data. The vectors
  * themselves are fetched past the MPU. */
 static void protect(void)
@@ -81,15 +67,7 @@ static void protect(void)
 
 void reset_entry(void)
 {
-    stack_paint();
-    const uint32_t *from = __data_load;
-    for (uint32_t *to = __data_start; to < __data_end; to++) {
-        *to = *from++;
-    }
-    for (uint32_t *to = __bss_start; to < __bss_end; to++) {
-        *to = 0;
-    }
-
+    start_memory();
     mmio_write(SCB_VTOR, (uint32_t)(uintptr_t)&vectors);
     mmio_set(SCB_SHCSR, SCB_SHCSR_MEMFAULTENA | SCB_SHCSR_BUSFAULTENA | SCB_SHCSR_USGFAULTENA);
     mmio_set(SCB_CCR, SCB_CCR_DIV_0_TRP);
