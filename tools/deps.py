@@ -464,8 +464,8 @@ def main():
     parser.add_argument("--bearssl-dir", default="", help="a BearSSL checkout to use instead")
     arguments = parser.parse_args()
     os.chdir(ROOT)
-    DEPS.mkdir(parents=True, exist_ok=True)
     try:
+        DEPS.mkdir(parents=True, exist_ok=True)
         # Two makes in one checkout: the second waits and then finds the work done.
         lock = open(DEPS / "lock", "w", encoding="utf-8")
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -482,6 +482,9 @@ def main():
     except subprocess.TimeoutExpired as expired:
         print(f"deps: gave up after {COMMAND_TIMEOUT_S} s: {shlex.join(map(str, expired.cmd))}; "
               f"see {LOG}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"deps: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
