@@ -1,0 +1,140 @@
+/* A configuration text: whatever it holds, nothing is read or written beside the buffers; what is
+ * taken is well formed, safe by default, and comes back the same from what `config show` prints. */
+#include "firmware/config.h"
+#include "firmware/config_table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SHOWN_BYTES 16384
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool condition)
+{
+    if (!condition) {
+        abort();
+    }
+}
+
+static void count_finding(void *context, unsigned line, const char *key, const char *message)
+{
+    int *count = context;
+
+    require(line <= CONFIG_TEXT_BYTES && strlen(key) < CONFIG_LINE_BYTES && message[0] != '\0');
+    require(strlen(message) < 200 && strchr(message, '\n') == NULL);
+    (*count)++;
+}
+
+static int parse(struct config *config, const char *text, size_t size, size_t piece)
+{
+    struct config_reader reader;
+    int findings = 0;
+    int errors;
+
+    config_begin(&reader, config, count_finding, &findings);
+    for (size_t at = 0; at < size; at += piece) {
+        config_push(&reader, text + at, size - at < piece ? size - at : piece);
+    }
+    errors = config_end(&reader);
+    require(errors == findings);
+    return errors;
+}
+
+static bool holds_nocase(const char *text, size_t size, const char *word)
+{
+    for (size_t at = 0; at + strlen(word) <= size; at++) {
+        char here[8] = "";
+
+        memcpy(here, text + at, strlen(word));
+        if (text_equal_nocase(here, word)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a configuration without errors promises to the rest of the device. */
+static void require_sound(const struct config *config, const char *text, size_t size)
+{
+    const char *to[CONFIG_TO_MAX];
+    size_t count = config_to(config, to, CONFIG_TO_MAX);
+
+    require(count >= 1 && count == config->to_count);
+    for (size_t i = 0; i < count; i++) {
+        require(config_mailbox_kind(to[i]) == CONFIG_MAILBOX_FULL);
+        require(to[i] + strlen(to[i]) < config->to + sizeof config->to);
+    }
+    require(config_mailbox_kind(config->from) == CONFIG_MAILBOX_FULL);
+    require(config->mailhub.host[0] != '\0' && config->mailhub.port != 0);
+    require(config->tls_name[0] != '\0' && config->hostname[0] != '\0');
+    require((config->auth_user[0] != '\0') == (config->auth_pass[0] != '\0'));
+    require(config->host_count <= CONFIG_HOST_MAX && config->ca_count <= CONFIG_CA_MAX);
+    require(config->retry_min_s >= 1 && config->retry_min_s <= config->retry_max_s);
+    if (config->tls == SMTP_TLS_OFF) {
+        require(holds_nocase(text, size, "off"));
+        require(config->auth_user[0] == '\0' || config->auth_without_tls);
+    } else {
+        require(config->ca_count > 0);
+    }
+}
+
+static void require_round_trip(const struct config *config)
+{
+    static const char certificate[] =
+        "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+    static char shown[SHOWN_BYTES];
+    struct text text = text_begin(shown, sizeof shown);
+    struct config again;
+    struct config expected = *config;
+    char line[300];
+
+    for (unsigned i = 0; config_show_line(config, i, line, sizeof line) > 0; i++) {
+        require(strlen(line) < sizeof line - 1);
+        if (strcmp(line, "auth_pass = ********") == 0) {
+            text_add(&text, "auth_pass = \"");
+            text_add(&text, config->auth_pass);
+            text_add(&text, "\"");
+        } else {
+            text_add(&text, line);
+        }
+        text_add(&text, "\n");
+    }
+    for (unsigned i = 0; i < config->ca_count; i++) {
+        text_add(&text, certificate);
+    }
+    require(!text.cut);
+    require(parse(&again, shown, text.length, text.length) == 0);
+    expected.tls_written = again.tls_written;
+    expected.use_tls = expected.use_starttls = 0;
+    for (size_t i = 0; i < CONFIG_KEY_COUNT;
+         i++) { /* Member by member: what follows a NUL is free. */
+        for (unsigned item = 0; item < config_value_lines(&expected, &config_keys[i]); item++) {
+            char value[300];
+            struct text a = text_begin(line, sizeof line);
+            struct text b = text_begin(value, sizeof value);
+
+            require(item < config_value_lines(&again, &config_keys[i]));
+            config_value_show(&expected, &config_keys[i], item, &a);
+            config_value_show(&again, &config_keys[i], item, &b);
+            require(strcmp(line, value) == 0);
+        }
+    }
+    require(strcmp(again.auth_pass, config->auth_pass) == 0 && again.ca_count == config->ca_count);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct config config, same;
+    const char *text = (const char *)data;
+    int errors = parse(&config, text, size, size + 1);
+
+    /* Pieces of any size say the same. */
+    require(parse(&same, text, size, 1) == errors);
+    require(memcmp(&config, &same, sizeof config) == 0);
+    if (errors == 0) {
+        require_sound(&config, text, size);
+        require_round_trip(&config);
+    }
+    return 0;
+}
