@@ -23,11 +23,9 @@ listen = 127.0.0.1
 default_internal_user = tocsin
 default_internal_group = tocsin
 default_login_user = tocsin
-import_environment = TZ LD_LIBRARY_PATH LD_PRELOAD PEERS_ROOT PEERS_ACCOUNTS
 first_valid_uid = 1
 first_valid_gid = 1
 auth_mechanisms = plain login
-default_vsz_limit = 0
 default_client_limit = 200
 service anvil {{
   chroot =
@@ -58,6 +56,8 @@ service pop3-login {{
 """
 
 _CONFIG_23 = """
+default_vsz_limit = 0
+import_environment = TZ {variables_23}
 ssl = required
 ssl_cert = <{certificate}
 ssl_key = <{key}
@@ -74,6 +74,10 @@ userdb {{
 """
 
 _CONFIG_24 = """
+default_vsz_limit = unlimited
+import_environment {{
+{variables_24}
+}}
 ssl = required
 ssl_server_cert_file = {certificate}
 ssl_server_key_file = {key}
@@ -123,7 +127,10 @@ class Dovecot:
         if new:
             head = "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n"
         text = head + _COMMON + (_CONFIG_24 if new else _CONFIG_23)
-        return text.format(folder=self.bench.folder, run=self.bench.folder / "dovecot", tree=self.bench.tree,
+        variables = self.bench.environment()
+        return text.format(variables_23=" ".join(variables),
+                           variables_24="\n".join(f"  {key} = {value}" for key, value in variables.items()),
+                           folder=self.bench.folder, run=self.bench.folder / "dovecot", tree=self.bench.tree,
                            pop3=self.pop3, pop3s=self.pop3s, uid=self.bench.uid, gid=self.bench.gid,
                            certificate=self.certificates.chain(self.certificate),
                            key=self.certificates.key(self.certificate))

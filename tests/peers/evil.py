@@ -280,5 +280,6 @@ class _Session:
             lines.append(line[1:] if line.startswith(".") else line)
             if "BODY" in self.script:
                 self.answer("BODY", "")
-        if self.answer("DOT", "250 2.0.0 Ok: queued as 0000EV1L"):
+        if "DOT" not in self.script:
             self.mails.append("\r\n".join(lines).encode("latin-1") + b"\r\n")
+        self.answer("DOT", "250 2.0.0 Ok: queued as 0000EV1L")

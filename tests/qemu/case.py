@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "qemu")]
 
 from board import Board  # noqa: E402
-from device import GUEST_HOST, elf_of, make_image, settings, text_of  # noqa: E402
+from device import GUEST_HOST, elf_of, make_image, mkflash_of, settings, text_of  # noqa: E402
 from peers import Certificates, Chrony, Dnsmasq, Dovecot, Exim, Postfix  # noqa: E402
 from peers.bench import DOMAIN  # noqa: E402
 from peers.certificates import SERVERS  # noqa: E402
@@ -31,8 +31,13 @@ class Skip(Exception):
 class Servers:
     """All servers of a run. Every test has mailboxes of its own, so that they do not meet."""
 
-    def __init__(self, bench, mailboxes):
+    def __init__(self, bench, boards, mailboxes):
         self.bench = bench
+        self.elf, self.mkflash = {}, {}
+        for board in boards:
+            # Copies: a build beside the tests must not change what is tested.
+            self.elf[board] = shutil.copy(elf_of(board), bench.folder / f"{board}.elf")
+            self.mkflash[board] = shutil.copy(mkflash_of(board), bench.folder / f"mkflash-{board}")
         self.certificates = Certificates(bench)
         self.dovecot = Dovecot(bench, self.certificates, [*mailboxes, "full"])
         self.chrony = Chrony(bench)
@@ -87,14 +92,14 @@ class Case:
         """The flash image of a configuration (a dict, or a file's text)."""
         config, image = self.folder / "device.conf", self.folder / "flash.img"
         config.write_text(made if isinstance(made, str) else text_of(made))
-        make_image(self.board_name, config, image)
+        make_image(self.servers.mkflash[self.board_name], config, image)
         return image
 
     def boot(self, made=None, image=None, extra=()):
         """Starts the board with a configuration or with an image, and waits until it has an address."""
         image = image or self.image(made)
         self.syslog = self.bench.free_port()
-        board = Board(self.board_name, elf_of(self.board_name), image, [("udp", self.syslog, 514)], extra,
+        board = Board(self.board_name, self.servers.elf[self.board_name], image, [("udp", self.syslog, 514)], extra,
                       log=LOGS / f"qemu-{self.name}-{self.board_name}.log", folder=self.bench.folder)
         self.boards.append(board)
         board.wait(r"^tocsin \S+ on ", 15)

@@ -673,7 +673,7 @@ def main():
     runner = Runner(options.jobs, options.keep)
     with Bench("qemu", limit_s=900, keep=options.keep) as bench:
         bench.on_close(runner.stop_all)
-        servers = Servers(bench, [box for pair in boxes for box in pair])
+        servers = Servers(bench, chosen, [box for pair in boxes for box in pair])
         work = [(f"{name} on {board}",
                  lambda name=name, board=board, pair=pair: Case(name, board, servers, pair), TESTS[name])
                 for (name, board), pair in zip(labels, boxes)]

@@ -52,9 +52,9 @@ def text_of(made):
     return "\n".join(lines) + "\n"
 
 
-def make_image(board, config, image):
-    """Writes a flash image from a configuration file."""
-    done = subprocess.run([str(mkflash_of(board)), str(config), str(image)], stdout=subprocess.PIPE,
+def make_image(mkflash, config, image):
+    """Writes a flash image from a configuration file, with the tool of a board."""
+    done = subprocess.run([str(mkflash), str(config), str(image)], stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, timeout=60)
     if done.returncode:
         raise ImageError(done.stdout.strip() or f"mkflash ended with status {done.returncode}")
