@@ -29,7 +29,6 @@ enum section {
 enum kind {
     KIND_OTHER,
     KIND_COMMON_NAME,
-    KIND_RSA,
     KIND_NAMES,
     KIND_BASIC,
     KIND_PURPOSES
@@ -179,20 +178,25 @@ static void rsa_key(struct tls_der *der)
 
 static void key_value(struct tls_der *der)
 {
-    struct tls_cert *cert = der->cert;
+    static const struct {
+        const struct oid *oid;
+        uint8_t key;
+        char name[6];
+    } kinds[] = {{&oid_rsa, TLS_DER_RSA, "RSA"},
+                 {&oid_p256, BR_EC_secp256r1, "P-256"},
+                 {&oid_p384, BR_EC_secp384r1, "P-384"},
+                 {&oid_p521, BR_EC_secp521r1, "P-521"}};
 
-    if (der->tag == TAG_OID) {
-        if (value_is(der, &oid_rsa)) {
-            der->kind = KIND_RSA;
-        } else if (value_is(der, &oid_p256)) {
-            text_copy(cert->key, sizeof cert->key, "P-256");
-        } else if (value_is(der, &oid_p384)) {
-            text_copy(cert->key, sizeof cert->key, "P-384");
-        } else if (value_is(der, &oid_p521)) {
-            text_copy(cert->key, sizeof cert->key, "P-521");
-        }
-    } else if (der->tag == TAG_BIT_STRING && der->kind == KIND_RSA) {
+    if (der->tag == TAG_BIT_STRING && der->key == TLS_DER_RSA && der->cert != NULL) {
         rsa_key(der);
+    }
+    for (size_t i = 0; der->tag == TAG_OID && i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (value_is(der, kinds[i].oid)) {
+            der->key = kinds[i].key;
+            if (der->cert != NULL) {
+                text_copy(der->cert->key, sizeof der->cert->key, kinds[i].name);
+            }
+        }
     }
 }
 
@@ -275,19 +279,47 @@ static void on_value(struct tls_der *der)
         for (size_t i = 0; i < sizeof oid_weak / sizeof oid_weak[0]; i++) {
             der->flags |= value_is(der, &oid_weak[i]) ? TLS_DER_WEAK_HASH : 0;
         }
+    } else if (der->section == SECTION_KEY) {
+        key_value(der);
     } else if (der->cert == NULL) {
         return;
     } else if (der->section == SECTION_ISSUER && der->depth == 6) {
         name_value(der, der->cert->issuer);
     } else if (der->section == SECTION_SUBJECT && der->depth == 6) {
         name_value(der, der->cert->subject);
-    } else if (der->section == SECTION_KEY) {
-        key_value(der);
     } else if (der->section == SECTION_VALIDITY && der->level[der->depth - 1].index == 1) {
         der->cert->not_before_unix_s = unix_time(der);
     } else if (der->section == SECTION_VALIDITY && der->level[der->depth - 1].index == 2) {
         der->cert->not_after_unix_s = unix_time(der);
     }
+}
+
+/* Keeps bytes of the subject and the key, as far as there is room. */
+static void keep(struct tls_der *der, const uint8_t *bytes, size_t size)
+{
+    if (der->keep == NULL || (der->section != SECTION_SUBJECT && der->section != SECTION_KEY)) {
+        return;
+    }
+    if (der->kept + size <= der->keep_size) {
+        memcpy(der->keep + der->kept, bytes, size);
+    }
+    der->kept += size;
+}
+
+/* Keeps the head of a name again, in the one way that DER has for it (X.690 10.1). */
+static void keep_head(struct tls_der *der)
+{
+    uint8_t head[4] = {der->tag};
+    size_t size = 1;
+
+    if (der->length >= 0x100) {
+        head[size++] = 0x82;
+        head[size++] = (uint8_t)(der->length >> 8);
+    } else if (der->length >= 0x80) {
+        head[size++] = 0x81;
+    }
+    head[size++] = (uint8_t)der->length;
+    keep(der, head, size);
 }
 
 /* Which part of the TBSCertificate begins: its fields before the extensions have fixed places. */
@@ -327,21 +359,34 @@ static void on_head(struct tls_der *der)
     uint8_t *index = &der->level[der->depth - 1].index;
     bool open;
 
-    if (der->length > der->level[der->depth - 1].left || (der->depth == 1 && *index > 0)) {
-        der->dead = true; /* Overlong, or something behind the certificate. */
+    if (der->depth == 1) {
+        der->dead = der->tag != TAG_SEQUENCE || *index > 0; /* Or something behind it. */
+        if (der->open_ended) {
+            der->level[0].left = der->length;
+        }
+    }
+    der->dead = der->dead || der->length > der->level[der->depth - 1].left;
+    if (der->dead) {
         return;
     }
     der->level[der->depth - 1].left -= der->length;
     der->left = der->length;
     der->value_size = 0;
     der->step = STEP_VALUE;
-    if (der->depth == 3) {
+    if (der->depth < 3) {
+        der->section = SECTION_OTHER;
+    } else if (der->depth == 3) {
         if (der->tag == TAG_VERSION && *index == 0) {
             der->section = SECTION_OTHER;
             return; /* It may be left out, so that it is not counted. */
         }
         der->section = section(*index, der->tag);
         der->common_name = false;
+        if (der->section == SECTION_SUBJECT) {
+            keep_head(der);
+        } else if (der->section == SECTION_KEY) {
+            der->subject_size = der->kept;
+        }
     }
     if (der->depth == 3 || (der->depth == 5 && der->tag == TAG_SEQUENCE)) {
         der->kind = KIND_OTHER; /* Another part, attribute or extension. */
@@ -372,6 +417,9 @@ static void on_head_byte(struct tls_der *der, uint8_t byte)
         return;
     }
     der->level[der->depth - 1].left--;
+    if (der->depth > 3) {
+        keep(der, &byte, 1);
+    }
     if (der->step == STEP_TAG) {
         der->tag = byte;
         der->step = STEP_LENGTH;
@@ -398,21 +446,19 @@ static void on_head_byte(struct tls_der *der, uint8_t byte)
     }
 }
 
-void tls_der_begin(struct tls_der *der, uint32_t size, struct tls_cert *cert, struct text *names,
-                   uint32_t address_be)
+void tls_der_begin(struct tls_der *der, uint32_t size, struct tls_cert *cert)
 {
     memset(der, 0, sizeof *der);
     der->depth = 1;
-    der->level[0].left = size;
+    der->open_ended = size == 0;
+    der->level[0].left = size > 0 ? size : UINT32_MAX;
     der->cert = cert;
-    der->names = names;
-    der->address_be = address_be;
     if (cert != NULL) {
         memset(cert, 0, sizeof *cert);
     }
 }
 
-void tls_der_push(struct tls_der *der, const uint8_t *bytes, size_t size)
+size_t tls_der_push(struct tls_der *der, const uint8_t *bytes, size_t size)
 {
     size_t at = 0;
 
@@ -423,15 +469,16 @@ void tls_der_push(struct tls_der *der, const uint8_t *bytes, size_t size)
             for (size_t i = 0; i < take && der->value_size < TLS_DER_VALUE; i++) {
                 der->value[der->value_size++] = bytes[at + i];
             }
+            keep(der, bytes + at, take);
             at += take;
             der->left -= (uint32_t)take;
             if (der->left > 0) {
-                return;
+                return at;
             }
             on_value(der);
             der->step = STEP_TAG;
         } else if (at == size) {
-            return;
+            return at;
         } else {
             on_head_byte(der, bytes[at++]);
         }
@@ -439,6 +486,7 @@ void tls_der_push(struct tls_der *der, const uint8_t *bytes, size_t size)
             end_levels(der);
         }
     }
+    return at;
 }
 
 bool tls_der_complete(const struct tls_der *der)

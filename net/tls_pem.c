@@ -21,7 +21,6 @@ void tls_pem_init(struct tls_pem *pem, struct tls_anchors *anchors)
 {
     memset(pem, 0, sizeof *pem);
     pem->anchors = anchors;
-    pem->bytes_mark = anchors->bytes_used;
 }
 
 static void refuse(struct tls_pem *pem, int error, const char *why)
@@ -32,95 +31,133 @@ static void refuse(struct tls_pem *pem, int error, const char *why)
     }
 }
 
-/* BearSSL's decoder hands out the subject's name on its way. */
-static void append_dn(void *context, const void *bytes, size_t size)
+/* Takes one element of DER off the front of *bytes, which ends at end; NULL: it is not there. */
+static const uint8_t *element(const uint8_t **bytes, const uint8_t *end, uint8_t tag, size_t *size)
 {
-    struct tls_pem *pem = context;
-    struct tls_anchors *anchors = pem->anchors;
+    const uint8_t *at = *bytes;
+    size_t length;
+    size_t more;
 
-    if (size > sizeof anchors->bytes - anchors->bytes_used) {
-        pem->overflow = true;
-        return;
+    if (end - at < 2 || at[0] != tag) {
+        return NULL;
     }
-    memcpy(anchors->bytes + anchors->bytes_used, bytes, size);
-    anchors->bytes_used += size;
-    pem->dn_size += size;
+    length = at[1];
+    at += 2;
+    if (length >= 0x80) {
+        more = length & 0x7F;
+        for (length = 0; more > 0 && at < end && length <= 0xFF; more--) {
+            length = length << 8 | *at++;
+        }
+        if (more > 0) {
+            return NULL;
+        }
+    }
+    if (length > (size_t)(end - at)) {
+        return NULL;
+    }
+    *bytes = at + length;
+    *size = length;
+    return at;
 }
 
-/* Copies a part of the key behind what is there; NULL: no room. */
-static unsigned char *keep(struct tls_pem *pem, const unsigned char *bytes, size_t size)
+/* An INTEGER without its leading zeros. */
+static unsigned char *integer(const uint8_t **bytes, const uint8_t *end, size_t *size)
 {
-    struct tls_anchors *anchors = pem->anchors;
-    unsigned char *out = anchors->bytes + anchors->bytes_used;
+    const uint8_t *value = element(bytes, end, 0x02, size);
 
-    if (size > sizeof anchors->bytes - anchors->bytes_used) {
-        pem->overflow = true;
-        return out;
+    while (value != NULL && *size > 0 && *value == 0) {
+        value++;
+        (*size)--;
     }
-    memcpy(out, bytes, size);
-    anchors->bytes_used += size;
-    return out;
+    /* BearSSL's keys are not const, though it only reads them. */
+    return (unsigned char *)(uintptr_t)value;
 }
 
-static const char *decoder_why(int error)
+/* Reads the contents of a SubjectPublicKeyInfo (RFC 5280 4.1.2.7, RFC 8017 A.1.1). false: malformed. */
+static bool public_key(const uint8_t *bytes, const uint8_t *end, uint8_t kind, br_x509_pkey *key)
 {
-    switch (error) {
-    case BR_ERR_X509_TRUNCATED:
+    size_t size;
+    const uint8_t *point;
+    const uint8_t *algorithm = element(&bytes, end, 0x30, &size);
+
+    point = element(&bytes, end, 0x03, &size);
+    if (algorithm == NULL || point == NULL || size < 2 || *point != 0) {
+        return false;
+    }
+    point++;
+    size--;
+    if (kind != TLS_DER_RSA) {
+        key->key_type = BR_KEYTYPE_EC;
+        key->key.ec.curve = kind;
+        key->key.ec.q = (unsigned char *)(uintptr_t)point;
+        key->key.ec.qlen = size;
+        return true;
+    }
+    end = point + size;
+    point = element(&point, end, 0x30, &size);
+    if (point == NULL) {
+        return false;
+    }
+    key->key_type = BR_KEYTYPE_RSA;
+    key->key.rsa.n = integer(&point, end, &key->key.rsa.nlen);
+    key->key.rsa.e = integer(&point, end, &key->key.rsa.elen);
+    return key->key.rsa.n != NULL && key->key.rsa.e != NULL && key->key.rsa.elen > 0;
+}
+
+/* What is wrong with a certificate as such; NULL: nothing. */
+static const char *why_not(const struct tls_pem *pem, const br_x509_pkey *key, bool key_read)
+{
+    const struct tls_der *der = &pem->der;
+
+    if (pem->group_size != 0) {
+        return "the base64 text of a certificate is cut short";
+    }
+    if (!der->dead && der->depth > 0) {
         return "a certificate is cut short";
-    case BR_ERR_X509_UNSUPPORTED:
-        return "a certificate's key is neither RSA nor ECDSA on P-256, P-384 or P-521";
-    case BR_ERR_X509_LIMIT_EXCEEDED:
-    case BR_ERR_X509_OVERFLOW:
-        return "a certificate's key is larger than RSA-4096";
-    case BR_ERR_X509_EXTRA_ELEMENT:
-        return "there is something behind the end of a certificate";
-    default:
+    }
+    if (der->dead || der->subject_size == 0) {
         return "a block is not an X.509 certificate";
     }
+    if (der->key == 0) {
+        return "a certificate's key is neither RSA nor ECDSA on P-256, P-384 or P-521";
+    }
+    if (!key_read) {
+        return "a certificate's key is malformed";
+    }
+    if (key->key_type == BR_KEYTYPE_RSA && key->key.rsa.nlen < TLS_RSA_BYTES_MIN) {
+        return "a certificate's RSA key is shorter than 2048 bits";
+    }
+    if (key->key_type == BR_KEYTYPE_RSA && key->key.rsa.nlen > TLS_RSA_BYTES_MAX) {
+        return "a certificate's key is larger than RSA-4096";
+    }
+    return NULL;
 }
 
 /* The block's end was reached: makes an anchor of the certificate. */
 static void end_certificate(struct tls_pem *pem)
 {
     struct tls_anchors *anchors = pem->anchors;
+    const struct tls_der *der = &pem->der;
     br_x509_trust_anchor *anchor = &anchors->anchor[anchors->count];
-    int error = br_x509_decoder_last_error(&pem->decoder);
-    const br_x509_pkey *key = br_x509_decoder_get_pkey(&pem->decoder);
+    bool fits = der->kept <= der->keep_size;
+    bool key_read = fits && tls_der_complete(der) && der->key != 0 &&
+                    public_key(der->keep + der->subject_size, der->keep + der->kept, der->key,
+                               &anchor->pkey);
+    const char *why = why_not(pem, &anchor->pkey, key_read || !fits);
 
-    if (pem->group_size != 0) {
-        refuse(pem, E_INVALID, "the base64 text of a certificate is cut short");
-        return;
-    }
-    if (error != 0 || key == NULL) {
-        refuse(pem, E_INVALID, decoder_why(error));
-        return;
-    }
-    anchor->dn.data = anchors->bytes + pem->bytes_mark;
-    anchor->dn.len = pem->dn_size;
-    /* One that is no CA vouches for itself only: the self-signed certificate of one server. */
-    anchor->flags = br_x509_decoder_isCA(&pem->decoder) ? BR_X509_TA_CA : 0;
-    anchor->pkey = *key;
-    if (key->key_type == BR_KEYTYPE_RSA) {
-        if (key->key.rsa.nlen < TLS_RSA_BYTES_MIN) {
-            refuse(pem, E_INVALID, "a certificate's RSA key is shorter than 2048 bits");
-            return;
-        }
-        if (key->key.rsa.nlen > TLS_RSA_BYTES_MAX) {
-            refuse(pem, E_INVALID, decoder_why(BR_ERR_X509_LIMIT_EXCEEDED));
-            return;
-        }
-        anchor->pkey.key.rsa.n = keep(pem, key->key.rsa.n, key->key.rsa.nlen);
-        anchor->pkey.key.rsa.e = keep(pem, key->key.rsa.e, key->key.rsa.elen);
-    } else {
-        anchor->pkey.key.ec.q = keep(pem, key->key.ec.q, key->key.ec.qlen);
-    }
-    if (pem->overflow) {
+    if (!fits && der->key != 0) {
         refuse(pem, E_SPACE, "the CA certificates' names and keys do not fit into 3 KB");
-        return;
+    } else if (why != NULL) {
+        refuse(pem, E_INVALID, why);
+    } else {
+        anchor->dn.data = der->keep;
+        anchor->dn.len = der->subject_size;
+        /* One that is no CA vouches for itself only: the self-signed certificate of one server. */
+        anchor->flags = (der->flags & TLS_DER_CA) != 0 ? BR_X509_TA_CA : 0;
+        anchors->bytes_used += der->kept;
+        anchors->count++;
+        pem->count++;
     }
-    anchors->count++;
-    pem->count++;
-    pem->bytes_mark = anchors->bytes_used; /* What fails later must not take this one along. */
 }
 
 static void begin_certificate(struct tls_pem *pem)
@@ -130,12 +167,12 @@ static void begin_certificate(struct tls_pem *pem)
         return;
     }
     pem->block = BLOCK_CERTIFICATE;
-    pem->dn_size = 0;
-    pem->overflow = false;
     pem->group = 0;
     pem->group_size = 0;
     pem->padding = 0;
-    br_x509_decoder_init(&pem->decoder, append_dn, pem);
+    tls_der_begin(&pem->der, 0, NULL);
+    pem->der.keep = pem->anchors->bytes + pem->anchors->bytes_used;
+    pem->der.keep_size = sizeof pem->anchors->bytes - pem->anchors->bytes_used;
 }
 
 static bool ends_with(const char *string, const char *end)
@@ -211,7 +248,6 @@ static int base64_value(char c)
 static void base64_char(struct tls_pem *pem, char c)
 {
     int value = base64_value(c);
-    int error = br_x509_decoder_last_error(&pem->decoder);
     uint8_t bytes[3];
 
     if (c == '=' && pem->group_size >= 2) {
@@ -230,9 +266,8 @@ static void base64_char(struct tls_pem *pem, char c)
     bytes[2] = (uint8_t)pem->group;
     pem->group = 0;
     pem->group_size = 0;
-    /* After an error the decoder must not run on: it would from a broken state. */
-    if (error == 0 || error == BR_ERR_X509_TRUNCATED) {
-        br_x509_decoder_push(&pem->decoder, bytes, 3u - pem->padding);
+    if (tls_der_push(&pem->der, bytes, 3u - pem->padding) < 3u - pem->padding && !pem->der.dead) {
+        refuse(pem, E_INVALID, "there is something behind the end of a certificate");
     }
 }
 
@@ -275,9 +310,6 @@ int tls_pem_push(struct tls_pem *pem, const char *text, size_t size, const char 
 {
     for (size_t i = 0; i < size && pem->error == 0; i++) {
         take(pem, text[i]);
-        if (pem->error != 0) {
-            pem->anchors->bytes_used = pem->bytes_mark;
-        }
     }
     return result(pem, why);
 }
@@ -288,7 +320,6 @@ int tls_pem_end(struct tls_pem *pem, const char **why)
 
     if (pushed >= 0 && pem->block != BLOCK_NONE) {
         refuse(pem, E_INVALID, "the text ends within a block: it is cut short");
-        pem->anchors->bytes_used = pem->bytes_mark;
     } else if (pushed == 0) {
         refuse(pem, E_INVALID, "there is no certificate in it: -----BEGIN CERTIFICATE----- is missing");
     }

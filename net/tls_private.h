@@ -10,10 +10,13 @@
 
 /* tls_der.c */
 
-/* Begins a certificate of size bytes. cert and names may be NULL; cert is cleared. */
-void tls_der_begin(struct tls_der *der, uint32_t size, struct tls_cert *cert, struct text *names,
-                   uint32_t address_be);
-void tls_der_push(struct tls_der *der, const uint8_t *bytes, size_t size);
+/* Begins a certificate of size bytes; 0: as many as it says itself. cert is cleared, unless NULL. More
+ * may be set in der after that: names, address_be, keep and keep_size. */
+void tls_der_begin(struct tls_der *der, uint32_t size, struct tls_cert *cert);
+
+/* Returns how many bytes belonged to the certificate. */
+size_t tls_der_push(struct tls_der *der, const uint8_t *bytes, size_t size);
+
 bool tls_der_complete(const struct tls_der *der); /* Read to its end, and well formed. */
 
 /* tls_x509.c */

@@ -35,6 +35,7 @@ struct tls_der {
     uint8_t flags;
     bool dead;        /* Not DER as it should be: nothing more is taken from it. */
     bool common_name; /* The name in hand has one. */
+    bool open_ended;  /* The certificate's own length counts. */
     uint32_t length;  /* Of the element in hand ... */
     uint32_t left;    /* ... and what is still to come of it. */
     uint8_t value[TLS_DER_VALUE];
@@ -42,7 +43,14 @@ struct tls_der {
     uint32_t address_be;   /* To be looked for among the names; 0: none. */
     struct text *names;    /* Gets the names; NULL: not wanted. */
     struct tls_cert *cert; /* Gets the rest; NULL: not wanted. */
+    uint8_t key;           /* TLS_DER_RSA, a BR_EC_* curve, or 0. */
+    uint8_t *keep;         /* Gets the subject as it is, then the contents of the public key; or NULL. */
+    size_t keep_size;      /* Room there. */
+    size_t subject_size;   /* Of what is kept, the subject ... */
+    size_t kept;           /* ... and all of it; above keep_size when it did not fit. */
 };
+
+#define TLS_DER_RSA 1 /* No curve has this number. */
 
 /* Stands between BearSSL's engine and its X.509 validator (tls_x509.c). */
 struct tls_x509 {
@@ -88,17 +96,14 @@ struct tls {
 /* Where a PEM text is being read (tls_pem.c). */
 struct tls_pem {
     struct tls_anchors *anchors;
-    br_x509_decoder_context decoder;
+    struct tls_der der;
     char line[TLS_LINE_BYTES];
     uint8_t line_size; /* Sticks at TLS_LINE_BYTES. */
     uint8_t block;     /* Kind of block that we are in. */
     uint8_t group_size; /* Base64 characters of the group in hand. */
     uint8_t padding;    /* '=' of the last group; nothing may follow. */
     uint32_t group;
-    int count;         /* Certificates complete. */
-    size_t bytes_mark; /* Bytes of the anchors that are complete; the rest goes on an error. */
-    size_t dn_size;
-    bool overflow;
+    int count; /* Certificates complete. */
     int error; /* Sticky. */
     const char *why;
 };

@@ -47,7 +47,9 @@ static void start_cert(const br_x509_class **ctx, uint32_t size)
     struct tls_cert *cert = index < TLS_CHAIN_MAX ? &x509->info->chain[index] : NULL;
 
     x509->judged = !is_accepted(x509);
-    tls_der_begin(&x509->der, size, cert, index == 0 ? &x509->names_text : NULL, x509->address_be);
+    tls_der_begin(&x509->der, size, cert);
+    x509->der.names = index == 0 ? &x509->names_text : NULL;
+    x509->der.address_be = x509->address_be;
     if (index < TLS_CERTS_MAX) {
         x509->minimal.vtable->start_cert(inner(x509), size);
     }

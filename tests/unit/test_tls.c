@@ -422,6 +422,7 @@ static const struct good {
     {"self-ca", "", "self-ca", NAME, NULL, "P-256", 1},
     {"self-false", "", "self-false", NAME, NULL, "RSA-2048", 1},
     {"self-bare", "", "self-bare", NAME, NULL, "P-256", 1},
+    {"self-rsa", "", "self-rsa", NAME, NULL, "RSA-2048", 1},
     /* A server's certificate that is trusted by itself, without its issuer. */
     {"p256", "", "p256", NAME, NULL, "P-256", 1},
 };

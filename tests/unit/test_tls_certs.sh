@@ -86,6 +86,7 @@ make unknown P-256 root-other 30 "/CN=mail.example.com" "$san"
 make self-ca P-256 - 30 "/CN=mail.example.com" "$san" "$ca"
 make self-false rsa:2048 - 30 "/CN=mail.example.com" "$san" basicConstraints=CA:FALSE
 make self-bare P-256 - 30 "/CN=mail.example.com"
+make self-rsa rsa:2048 - 30 "/CN=mail.example.com" # X.509 version 1, as it has no extension.
 make self-escape P-256 - 30 "/CN=$(printf 'red \033[31m alert')"
 
 # The same name as root-p256 with another key.
