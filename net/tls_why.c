@@ -5,23 +5,9 @@
 
 void tls_fail(struct tls *tls, int error, const char *text)
 {
-    struct text out = text_begin(tls->failure.text, sizeof tls->failure.text);
-
     tls->failure.error = error;
     tls->failure.bearssl_error = 0;
-    text_add(&out, text);
-}
-
-/* "2026-01-31" */
-static void add_day(struct text *text, uint64_t unix_s)
-{
-    struct text_date date = text_date(unix_s, 0);
-
-    text_add_pad(text, date.year, 4);
-    text_add_char(text, '-');
-    text_add_pad(text, date.month, 2);
-    text_add_char(text, '-');
-    text_add_pad(text, date.day, 2);
+    text_copy(tls->failure.text, sizeof tls->failure.text, text);
 }
 
 static size_t known_certs(const struct tls *tls)
@@ -31,51 +17,53 @@ static size_t known_certs(const struct tls *tls)
     return count < TLS_CHAIN_MAX ? count : TLS_CHAIN_MAX;
 }
 
-/* "the certificate of NAME", or "a certificate" when index is none of the known ones. */
+/* Begins a sentence about the certificate of an index, or about one that is none of the known ones. */
 static void add_cert(struct text *text, const struct tls *tls, size_t index)
 {
-    if (index >= known_certs(tls)) {
-        text_add(text, "a certificate of the server's chain");
-        return;
-    }
-    text_add(text, index == 0 ? "the server's certificate (" : "the certificate of ");
-    text_add(text, tls->info.chain[index].subject);
-    text_add(text, index == 0 ? ")" : "");
+    text_format(text,
+                index >= known_certs(tls) ? "a certificate of the server's chain"
+                : index == 0              ? "the server's certificate (%s)"
+                                          : "the certificate of %s",
+                index < known_certs(tls) ? tls->info.chain[index].subject : "");
 }
 
-/* Index of the first certificate, from `from` on, with or without a flag; the count when there is none. */
-static size_t find_flag(const struct tls *tls, size_t from, uint8_t flag, bool set)
+/* Index of the first certificate, from `from` on, whose flags under a mask are as wanted; SIZE_MAX when
+ * there is none. */
+static size_t find_flags(const struct tls *tls, size_t from, uint8_t mask, uint8_t wanted)
 {
-    size_t count = known_certs(tls);
-
-    while (from < count && ((tls->x509.flags[from] & flag) != 0) != set) {
+    while (from < known_certs(tls) && (tls->x509.flags[from] & mask) != wanted) {
         from++;
     }
-    return from < count ? from : SIZE_MAX;
+    return from < known_certs(tls) ? from : SIZE_MAX;
+}
+
+static void add_day(struct text *text, const char *before, uint64_t unix_s)
+{
+    struct text_date date = text_date(unix_s, 0);
+
+    text_format(text, "%s%04u-%02u-%02u", before, (unsigned)date.year, date.month, date.day);
 }
 
 static void explain_dates(struct text *text, const struct tls *tls)
 {
     uint64_t now = tls->params.unix_s;
-    size_t count = known_certs(tls);
+    const struct tls_cert *cert = tls->info.chain;
     size_t index = 0;
-    const struct tls_cert *cert;
 
-    while (index < count && now >= tls->info.chain[index].not_before_unix_s &&
-           now <= tls->info.chain[index].not_after_unix_s) {
+    while (index < known_certs(tls) && now >= cert->not_before_unix_s &&
+           now <= cert->not_after_unix_s) {
         index++;
+        cert++;
     }
     add_cert(text, tls, index);
-    if (index >= count) {
+    if (index >= known_certs(tls)) {
         text_add(text, " is out of date");
+    } else if (now < cert->not_before_unix_s) {
+        add_day(text, " is not valid before ", cert->not_before_unix_s);
     } else {
-        cert = &tls->info.chain[index];
-        text_add(text, now < cert->not_before_unix_s ? " is not valid before " : " expired on ");
-        add_day(text, now < cert->not_before_unix_s ? cert->not_before_unix_s
-                                                    : cert->not_after_unix_s);
+        add_day(text, " expired on ", cert->not_after_unix_s);
     }
-    text_add(text, " (the clock says ");
-    add_day(text, now);
+    add_day(text, " (the clock says ", now);
     text_add_char(text, ')');
 }
 
@@ -83,57 +71,51 @@ static void explain_name(struct text *text, const struct tls *tls)
 {
     const char *names = tls->x509.names;
 
-    if (names[0] == '\0' && tls->info.chain[0].subject[0] != '\0') {
+    if (names[0] == '\0') {
         names = tls->info.chain[0].subject;
     }
-    text_add(text, "the server's certificate is for ");
-    text_add(text, names[0] == '\0' ? "no server" : names);
-    text_add(text, tls->x509.names_text.cut ? "..., not for " : ", not for ");
-    text_add(text, tls->params.server_name);
+    text_format(text, "the server's certificate is for %s%s, not for %s",
+                names[0] == '\0' ? "no server" : names, tls->x509.names_text.cut ? "..." : "",
+                tls->params.server_name);
 }
 
 static void explain_trust(struct text *text, const struct tls *tls)
 {
     size_t count = known_certs(tls);
     const struct tls_cert *last = &tls->info.chain[count > 0 ? count - 1 : 0];
+    bool alone = count == 1 && strcmp(last->subject, last->issuer) == 0;
 
-    if (count == 0 || tls->info.chain_count > TLS_CHAIN_MAX) {
-        text_add(text, "the server's certificate is signed by an unknown authority");
-    } else if (count == 1 && strcmp(last->subject, last->issuer) == 0) {
-        text_add(text, "the server's certificate (");
-        text_add(text, last->subject);
-        text_add(text, ") is self-signed and not among the CA certificates given");
-    } else {
-        text_add(text, "the server's certificate (");
-        text_add(text, tls->info.chain[0].subject);
-        text_add(text, ") is signed by an unknown authority: ");
-        text_add(text, last->issuer);
+    add_cert(text, tls, 0);
+    text_add(text, alone ? " is self-signed and not among the CA certificates given"
+                         : " is signed by an unknown authority");
+    if (!alone && count > 0 && tls->info.chain_count <= TLS_CHAIN_MAX) {
+        text_format(text, ": %s", last->issuer);
     }
+}
+
+static bool is_short_key(const char *key)
+{
+    uint32_t bits;
+
+    return text_starts_nocase(key, "RSA-") && text_parse_u32(key + 4, 65535, &bits) &&
+           bits < TLS_RSA_BYTES_MIN * 8;
 }
 
 static void explain_key(struct text *text, const struct tls *tls)
 {
-    size_t count = known_certs(tls);
     size_t index = 0;
-    uint32_t bits;
 
-    while (index < count && !(text_starts_nocase(tls->info.chain[index].key, "RSA-") &&
-                              text_parse_u32(tls->info.chain[index].key + 4, 65535, &bits) &&
-                              bits < TLS_RSA_BYTES_MIN * 8)) {
+    while (index < known_certs(tls) && !is_short_key(tls->info.chain[index].key)) {
         index++;
     }
     add_cert(text, tls, index);
-    text_add(text, " has a key that is too short");
-    if (index < count) {
-        text_add(text, ": ");
-        text_add(text, tls->info.chain[index].key);
-        text_add(text, ", at least RSA-2048 is needed");
-    }
+    text_format(text, " has too short a key: %s, at least RSA-2048 is needed",
+                index < known_certs(tls) ? tls->info.chain[index].key : "RSA");
 }
 
 static void explain_algorithm(struct text *text, const struct tls *tls)
 {
-    size_t weak = find_flag(tls, 0, TLS_DER_WEAK_HASH, true);
+    size_t weak = find_flags(tls, 0, TLS_DER_WEAK_HASH, TLS_DER_WEAK_HASH);
 
     if (weak != SIZE_MAX) {
         add_cert(text, tls, weak);
@@ -146,7 +128,7 @@ static void explain_algorithm(struct text *text, const struct tls *tls)
 
 static void explain_ca(struct text *text, const struct tls *tls)
 {
-    size_t index = find_flag(tls, 1, TLS_DER_CA, false);
+    size_t index = find_flags(tls, 1, TLS_DER_CA, 0);
 
     if (index == SIZE_MAX) {
         text_add(text, "the server's chain is longer than one of its CAs allows");
@@ -158,63 +140,17 @@ static void explain_ca(struct text *text, const struct tls *tls)
 
 static void explain_usage(struct text *text, const struct tls *tls)
 {
-    size_t count = known_certs(tls);
-    size_t index = 0;
+    size_t index = find_flags(tls, 0, TLS_DER_PURPOSES | TLS_DER_SERVER, TLS_DER_PURPOSES);
 
-    while (index < count && (tls->x509.flags[index] & (TLS_DER_PURPOSES | TLS_DER_SERVER)) !=
-                                TLS_DER_PURPOSES) {
-        index++;
-    }
     add_cert(text, tls, index);
-    text_add(text, index < count ? " is not meant for servers (extended key usage)"
-                                 : " is used against its key usage");
+    text_add(text, index != SIZE_MAX ? " is not meant for servers (extended key usage)"
+                                     : " is used against its key usage");
 }
 
-/* An error of the chain's validation. */
-static void explain_chain(struct text *text, const struct tls *tls, int error)
+static void explain_constraints(struct text *text, const struct tls *tls)
 {
-    switch (error) {
-    case BR_ERR_X509_EXPIRED:
-        explain_dates(text, tls);
-        break;
-    case BR_ERR_X509_BAD_SERVER_NAME:
-        explain_name(text, tls);
-        break;
-    case BR_ERR_X509_NOT_TRUSTED:
-        explain_trust(text, tls);
-        break;
-    case BR_ERR_X509_WEAK_PUBLIC_KEY:
-        explain_key(text, tls);
-        break;
-    case BR_ERR_X509_UNSUPPORTED:
-        explain_algorithm(text, tls);
-        break;
-    case BR_ERR_X509_NOT_CA:
-        explain_ca(text, tls);
-        break;
-    case BR_ERR_X509_FORBIDDEN_KEY_USAGE:
-        explain_usage(text, tls);
-        break;
-    case BR_ERR_X509_BAD_SIGNATURE:
-        text_add(text, "a signature in the server's chain of certificates is wrong");
-        break;
-    case BR_ERR_X509_DN_MISMATCH:
-        text_add(text, "the server's certificates are not in order: one is not signed by the next");
-        break;
-    case BR_ERR_X509_CRITICAL_EXTENSION:
-        add_cert(text, tls, find_flag(tls, 1, TLS_DER_NAME_CONSTRAINTS, true));
-        text_add(text, " has constraints that this device cannot check");
-        break;
-    case BR_ERR_X509_LIMIT_EXCEEDED:
-        text_add(text, "the server's chain of certificates or one of its keys is too large");
-        break;
-    case BR_ERR_X509_EMPTY_CHAIN:
-        text_add(text, "the server sent no certificate");
-        break;
-    default:
-        text_add(text, "a certificate of the server is malformed");
-        break;
-    }
+    add_cert(text, tls, find_flags(tls, 1, TLS_DER_NAME_CONSTRAINTS, TLS_DER_NAME_CONSTRAINTS));
+    text_add(text, " has constraints that this device cannot check");
 }
 
 struct alert {
@@ -247,12 +183,10 @@ static const struct alert alerts[] = {
 
 static int explain_alert(struct text *text, unsigned code)
 {
-    text_add(text, "the server sent alert ");
-    text_add_u32(text, code);
+    text_format(text, "the server sent alert %u", code);
     for (size_t i = 0; i < sizeof alerts / sizeof alerts[0]; i++) {
         if (alerts[i].code == code) {
-            text_add_char(text, ' ');
-            text_add(text, alerts[i].name);
+            text_format(text, " %s", alerts[i].name);
             return alerts[i].error;
         }
     }
@@ -266,49 +200,72 @@ static void explain_version(struct text *text, const struct tls *tls)
         text_add(text, "the server does not speak TLS here, it said \"");
         text_add_printable(text, (const char *)tls->in, 5);
         text_add(text, "\"...");
-    } else if (tls->in[1] == 3 && tls->in[2] < 3) {
-        text_add(text, "the server takes no newer version than TLS 1.");
-        text_add_u32(text, tls->in[2] > 0 ? tls->in[2] - 1u : 0);
-        text_add(text, ", which is no longer safe");
+    } else if (tls->in[1] == 3 && tls->in[2] > 0 && tls->in[2] < 3) {
+        text_format(text, "the server takes no newer version than TLS 1.%u, which is no longer safe",
+                    tls->in[2] - 1u);
     } else {
         text_add(text, "the server chose a version of TLS other than 1.2");
     }
 }
 
-static void explain_protocol(struct text *text, const struct tls *tls, int error)
+/* Errors of which there is more to tell than what they are. */
+static const struct {
+    uint8_t error;
+    void (*explain)(struct text *text, const struct tls *tls);
+} explainers[] = {
+    {BR_ERR_UNSUPPORTED_VERSION, explain_version},
+    {BR_ERR_BAD_VERSION, explain_version},
+    {BR_ERR_X509_EXPIRED, explain_dates},
+    {BR_ERR_X509_BAD_SERVER_NAME, explain_name},
+    {BR_ERR_X509_NOT_TRUSTED, explain_trust},
+    {BR_ERR_X509_WEAK_PUBLIC_KEY, explain_key},
+    {BR_ERR_X509_UNSUPPORTED, explain_algorithm},
+    {BR_ERR_X509_NOT_CA, explain_ca},
+    {BR_ERR_X509_FORBIDDEN_KEY_USAGE, explain_usage},
+    {BR_ERR_X509_CRITICAL_EXTENSION, explain_constraints},
+};
+
+#define BAD_USAGE "the server's certificate must not be used to sign, or its key is of the wrong kind"
+#define NOT_OFFERED "the server chose an algorithm that was not offered"
+
+static const struct {
+    uint8_t error;
+    const char *text;
+} sentences[] = {
+    {BR_ERR_BAD_MAC, "a record from the server was changed on its way"},
+    {BR_ERR_BAD_FINISHED, "the handshake was changed on its way"},
+    {BR_ERR_BAD_SIGNATURE, "the server did not prove that it has the key of its certificate"},
+    {BR_ERR_WRONG_KEY_USAGE, BAD_USAGE},
+    {BR_ERR_X509_WRONG_KEY_TYPE, BAD_USAGE},
+    {BR_ERR_INVALID_ALGORITHM, NOT_OFFERED},
+    {BR_ERR_BAD_CIPHER_SUITE, NOT_OFFERED},
+    {BR_ERR_RESUME_MISMATCH, "the server resumed a session with other parameters"},
+    {BR_ERR_X509_BAD_SIGNATURE, "a signature in the server's chain of certificates is wrong"},
+    {BR_ERR_X509_DN_MISMATCH,
+     "the server's certificates are not in order: one is not signed by the next"},
+    {BR_ERR_X509_LIMIT_EXCEEDED,
+     "the server's chain of certificates or one of its keys is too large"},
+    {BR_ERR_X509_EMPTY_CHAIN, "the server sent no certificate"},
+};
+
+static void explain_other(struct text *text, const struct tls *tls, int error)
 {
-    switch (error) {
-    case BR_ERR_UNSUPPORTED_VERSION:
-    case BR_ERR_BAD_VERSION:
-        explain_version(text, tls);
-        break;
-    case BR_ERR_BAD_MAC:
-        text_add(text, "a record from the server was changed on its way");
-        break;
-    case BR_ERR_BAD_FINISHED:
-        text_add(text, "the handshake was changed on its way");
-        break;
-    case BR_ERR_BAD_SIGNATURE:
-        text_add(text, "the server did not prove that it has the key of its certificate");
-        break;
-    case BR_ERR_WRONG_KEY_USAGE:
-    case BR_ERR_X509_WRONG_KEY_TYPE:
-        text_add(text, "the server's certificate must not be used to sign (key usage), or its key is "
-                       "of the wrong kind");
-        break;
-    case BR_ERR_INVALID_ALGORITHM:
-    case BR_ERR_BAD_CIPHER_SUITE:
-        text_add(text, "the server chose an algorithm that was not offered");
-        break;
-    case BR_ERR_RESUME_MISMATCH:
-        text_add(text, "the server resumed a session with other parameters");
-        break;
-    default:
-        text_add(text, "the server broke the TLS protocol (BearSSL error ");
-        text_add_u32(text, (uint32_t)error);
-        text_add_char(text, ')');
-        break;
+    for (size_t i = 0; i < sizeof explainers / sizeof explainers[0]; i++) {
+        if (explainers[i].error == error) {
+            explainers[i].explain(text, tls);
+            return;
+        }
     }
+    for (size_t i = 0; i < sizeof sentences / sizeof sentences[0]; i++) {
+        if (sentences[i].error == error) {
+            text_add(text, sentences[i].text);
+            return;
+        }
+    }
+    text_format(text, "%s (BearSSL error %u)",
+                error > BR_ERR_X509_OK ? "a certificate of the server is malformed"
+                                       : "the server broke the TLS protocol",
+                (unsigned)error);
 }
 
 void tls_explain(struct tls *tls, int bearssl_error)
@@ -318,15 +275,13 @@ void tls_explain(struct tls *tls, int bearssl_error)
     tls->failure.error = E_SECURITY;
     tls->failure.bearssl_error = bearssl_error;
     if (bearssl_error >= BR_ERR_SEND_FATAL_ALERT) {
-        text_add(&text, "the handshake was given up with alert ");
-        text_add_u32(&text, (uint32_t)(bearssl_error - BR_ERR_SEND_FATAL_ALERT));
+        text_format(&text, "the handshake was given up with alert %u",
+                    (unsigned)(bearssl_error - BR_ERR_SEND_FATAL_ALERT));
     } else if (bearssl_error >= BR_ERR_RECV_FATAL_ALERT) {
         tls->failure.error =
             explain_alert(&text, (unsigned)(bearssl_error - BR_ERR_RECV_FATAL_ALERT));
-    } else if (bearssl_error > BR_ERR_X509_OK && bearssl_error != BR_ERR_X509_WRONG_KEY_TYPE) {
-        explain_chain(&text, tls, bearssl_error);
     } else {
-        explain_protocol(&text, tls, bearssl_error);
+        explain_other(&text, tls, bearssl_error);
     }
 }
 
