@@ -24,6 +24,7 @@
 #define IP_REASSEMBLY 0 /* Mail servers do path MTU discovery; a fragmented syslog datagram is counted lost. */
 #define IP_FRAG 0
 #define IP_FORWARD 0
+#define IP_OPTIONS_ALLOWED 0
 #define LWIP_ACD 0
 #define LWIP_DHCP_DOES_ACD_CHECK 0
 #define LWIP_DHCP_GET_NTP_SRV 1
@@ -53,8 +54,8 @@
 #define TCP_WND (2 * TCP_MSS)
 #define TCP_SND_BUF (2 * TCP_MSS)
 #define TCP_SND_QUEUELEN 8
-#define TCP_QUEUE_OOSEQ 1
-#define TCP_OOSEQ_MAX_PBUFS 4
+#define TCP_QUEUE_OOSEQ 0
+#define TCP_OVERSIZE 0 /* Each turn is written at once: nothing is ever added to a segment. */
 #define LWIP_TCP_KEEPALIVE 0
 #define TCP_LISTEN_BACKLOG 0
 #define LWIP_HOOK_FILENAME "net/lwip/hooks.h"
