@@ -8,8 +8,9 @@
  *
  * It is seeded once a boot, from the board's generator or from a per-device seed in flash that is
  * replaced before its first use, and mixed with whatever timing can be had. It refuses to serve
- * secrets before it is seeded. What was given out cannot be told from a later state: the state moves
- * on after every request. Cost: sizeof(struct random), some 140 bytes. One context of execution only.
+ * secrets before it is seeded. What was given out cannot be told from a later state: the state
+ * moves on after every request. Cost: sizeof(struct random), some 140 bytes. One context of
+ * execution only.
  */
 #ifndef TOCSIN_NET_RANDOM_H
 #define TOCSIN_NET_RANDOM_H
@@ -23,7 +24,7 @@
 #include <stdint.h>
 
 #define RANDOM_SEED_BYTES 32        /* What counts as a full seed. */
-#define RANDOM_REQUEST_BYTES 65536u /* SP 800-90A table 2: the most that one request may ask for. */
+#define RANDOM_REQUEST_BYTES 65536u /* Most of one request: SP 800-90A table 2. */
 
 struct random {
     br_hmac_drbg_context drbg;

@@ -1,9 +1,10 @@
 /* tls.c - a TLS 1.2 session over BearSSL's engine: what it offers, how its bytes move, how it ends.
  *
- * Only what is named here is linked: no CBC, 3DES, MD5, SHA-1 or RSA key exchange. Each implementation is
- * free of branches, look-ups and (on cores whose long multiplication tells its operands, with BR_CT_MUL31)
- * multiplications that depend on secrets; ghash and poly1305 come in their forms for such cores on every
- * board, since a mail is too short for the difference to count. See docs/security.md.
+ * Only what is named here is linked: no CBC, 3DES, MD5, SHA-1 or RSA key exchange. Each
+ * implementation is free of branches, look-ups and (on cores whose long multiplication tells its
+ * operands, with BR_CT_MUL31) multiplications that depend on secrets; ghash and poly1305 come in
+ * their forms for such cores on every board, since a mail is too short for the difference to count.
+ * See docs/security.md.
  */
 #include "net/tls_private.h"
 
@@ -14,10 +15,12 @@
 
 #define RECORD_ALERT 21 /* RFC 5246 6.2.1 */
 
-_Static_assert(offsetof(struct tls, anchors_room) + sizeof(struct tls_anchors) -
-                       offsetof(struct tls, in) <= TLS_RECORD_BYTES,
+#define ROOM_END (offsetof(struct tls, anchors_room) + sizeof(struct tls_anchors))
+
+_Static_assert(ROOM_END - offsetof(struct tls, in) <= TLS_RECORD_BYTES,
                "what the handshake needs must fit into the record buffer");
-_Static_assert(TLS_OUT_BYTES >= 512 + RECORD_OVERHEAD, "BearSSL wants 512 bytes of text in a record");
+_Static_assert(TLS_OUT_BYTES >= 512 + RECORD_OVERHEAD,
+               "BearSSL wants 512 bytes of text in a record");
 
 /* A session is resumed for a day at most (RFC 5246 F.1.4). */
 #define RESUME_S_MAX 86400
@@ -27,7 +30,7 @@ struct named {
     const char *name;
 };
 
-/* In the order of preference: ChaCha20 costs a Cortex-M3 an eighth of what constant-time AES does. */
+/* As preferred: ChaCha20 costs a Cortex-M3 a quarter of what AES-128 does in constant time. */
 static const uint16_t suites[] = {
     BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
     BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
@@ -73,8 +76,9 @@ static void wipe(void *bytes, size_t size)
     }
 }
 
-/* Copies a DNS name in lower case and without the dot at its end, which stands for the root and is in no
- * certificate and no SNI (RFC 6066 3). false: not a host name (RFC 1123 2.1, underscores allowed). */
+/* Copies a DNS name in lower case and without the dot at its end, which stands for the root and is
+ * in no certificate and no SNI (RFC 6066 3). false: not a host name (RFC 1123 2.1, underscores
+ * allowed). */
 static bool host_name(const char *name, char *out, size_t size)
 {
     size_t length = strlen(name);
@@ -197,21 +201,33 @@ static void set_buffers(struct tls *tls)
     br_ssl_engine_context *engine = &tls->client.eng;
 
     br_ssl_engine_set_buffers_bidi(engine, tls->in, sizeof tls->in, tls->out, sizeof tls->out);
-    /* BearSSL rounds the fragment down to a power of two and asks the server for the same limit. Ours may
-     * fill the buffer, and the server needs no limit: 14 means that the extension is not sent. */
+    /* BearSSL rounds the fragment down to a power of two and asks the server for the same limit.
+     * Ours may fill the buffer, and the server needs no limit: 14 means that the extension is not
+     * sent. */
     engine->max_frag_len = TLS_OUT_BYTES - RECORD_OVERHEAD;
     engine->log_max_frag_len = 14;
 }
 
-/* BearSSL lists the curves by their numbers, X25519 last, though it means to put it first; a server that
- * follows our order would take P-256, at four times the work. Puts the list in order in the ClientHello that
- * waits in the output buffer, and begins the transcript anew with that: it is its first message. */
+/* BearSSL lists the curves by their numbers, X25519 last, though it means to put it first; a server
+ * that follows our order would take P-256, at four times the work. Puts the list in order in the
+ * ClientHello that waits in the output buffer, and begins the transcript anew with that: it is its
+ * first message. */
 static void prefer_x25519(struct tls *tls)
 {
-    static const uint8_t theirs[14] = {0, 10, 0, 10, 0, 8, 0, BR_EC_secp256r1, 0, BR_EC_secp384r1,
-                                       0, BR_EC_secp521r1, 0, BR_EC_curve25519};
-    static const uint8_t ours[14] = {0, 10, 0, 10, 0, 8, 0, BR_EC_curve25519, 0, BR_EC_secp256r1,
-                                     0, BR_EC_secp384r1, 0, BR_EC_secp521r1};
+    static const uint8_t theirs[14] = {0, 10,
+                                       0, 10,
+                                       0, 8,
+                                       0, BR_EC_secp256r1,
+                                       0, BR_EC_secp384r1,
+                                       0, BR_EC_secp521r1,
+                                       0, BR_EC_curve25519};
+    static const uint8_t ours[14] = {0, 10,
+                                     0, 10,
+                                     0, 8,
+                                     0, BR_EC_curve25519,
+                                     0, BR_EC_secp256r1,
+                                     0, BR_EC_secp384r1,
+                                     0, BR_EC_secp521r1};
     br_ssl_engine_context *engine = &tls->client.eng;
     size_t size;
     uint8_t *record = br_ssl_engine_sendrec_buf(engine, &size);
@@ -250,17 +266,21 @@ int tls_init(struct tls *tls, const struct tls_params *params)
     tls->info.suite = "";
     tls->info.curve = "";
     if (!host_name(params->server_name, name, sizeof name) || (address && address_be == 0)) {
-        return refuse(tls, E_INVALID, "the server's name is neither a host name nor an IPv4 address");
+        return refuse(tls, E_INVALID,
+                      "the server's name is neither a host name nor an IPv4 address");
     }
     if (params->anchors == NULL || params->anchors->count == 0) {
-        return refuse(tls, E_CONFIG, "no CA certificate is configured, so that no server can be trusted");
+        return refuse(tls, E_CONFIG,
+                      "no CA certificate is configured, so that no server can be trusted");
     }
     if (params->unix_s == 0) {
-        return refuse(tls, E_TRANSIENT, "the time is not known yet, so that no certificate can be judged");
+        return refuse(tls, E_TRANSIENT,
+                      "the time is not known yet, so that no certificate can be judged");
     }
     error = random_bytes(params->random, entropy, sizeof entropy);
     if (error < 0) {
-        return refuse(tls, error, "this device has no seed for random numbers, so that TLS is not safe");
+        return refuse(tls, error,
+                      "this device has no seed for random numbers, so that TLS is not safe");
     }
     compute_binding(tls, name);
     br_ssl_client_zero(&tls->client);
@@ -300,8 +320,8 @@ static uint8_t alert_for(int bearssl_error)
     }
 }
 
-/* BearSSL ends without a word when it does not like a certificate. The server's log should say why; at this
- * point nothing is encrypted and the output buffer is empty. */
+/* BearSSL ends without a word when it does not like a certificate. The server's log should say why;
+ * at this point nothing is encrypted and the output buffer is empty. */
 static void send_alert(struct tls *tls, int bearssl_error)
 {
     const uint8_t record[7] = {RECORD_ALERT, 3, 3, 0, 2, 2, alert_for(bearssl_error)};
@@ -326,13 +346,12 @@ static void update(struct tls *tls)
         br_ssl_session_parameters session;
 
         br_ssl_engine_get_session_parameters(engine, &session);
-        tls->info.suite = name_of(suite_names, sizeof suite_names / sizeof suite_names[0],
-                                  session.cipher_suite);
+        tls->info.suite =
+            name_of(suite_names, sizeof suite_names / sizeof suite_names[0], session.cipher_suite);
         wipe(&session, sizeof session);
         if (!tls->info.resumed) {
-            tls->info.curve =
-                name_of(curve_names, sizeof curve_names / sizeof curve_names[0],
-                        (uint16_t)br_ssl_engine_get_ecdhe_curve(engine));
+            tls->info.curve = name_of(curve_names, sizeof curve_names / sizeof curve_names[0],
+                                      (uint16_t)br_ssl_engine_get_ecdhe_curve(engine));
         }
         tls->ready = true;
         keep_session(tls);
@@ -350,7 +369,8 @@ static void update(struct tls *tls)
             tls_resume_clear(tls->params.resume); /* RFC 5246 7.2.2: not after a fatal alert. */
         }
     } else if (!tls->ready) {
-        tls_fail(tls, E_TRANSIENT, "the server closed the connection in the middle of the handshake");
+        tls_fail(tls, E_TRANSIENT,
+                 "the server closed the connection in the middle of the handshake");
     }
 }
 
@@ -407,13 +427,14 @@ void tls_net_tx_ack(struct tls *tls, size_t size)
     update(tls);
 }
 
-/* In the clear, the engine takes a record in pieces, each from the beginning of the buffer, and so never
- * comes near what lies behind tls->clear. Only an encrypted record reaches farther; then the chain has been
- * verified, or there was none. */
+/* In the clear, the engine takes a record in pieces, each from the beginning of the buffer, and so
+ * never comes near what lies behind tls->clear. Only an encrypted record reaches farther; then the
+ * chain has been verified, or there was none. */
 uint8_t *tls_net_rx_buf(struct tls *tls, size_t *size)
 {
     uint8_t *bytes;
     size_t at;
+    size_t room;
 
     if ((tls_want(tls) & TLS_WANT_NET_RX) == 0) {
         *size = 0;
@@ -421,8 +442,9 @@ uint8_t *tls_net_rx_buf(struct tls *tls, size_t *size)
     }
     bytes = br_ssl_engine_recvrec_buf(&tls->client.eng, size);
     at = (size_t)(bytes - tls->in);
-    if (!tls->ready && at < TLS_CLEAR_BYTES && *size > TLS_CLEAR_BYTES - at) {
-        *size = TLS_CLEAR_BYTES - at;
+    if (!tls->ready && at < TLS_CLEAR_BYTES) {
+        room = TLS_CLEAR_BYTES - at;
+        *size = room < *size ? room : *size;
     }
     return bytes;
 }
@@ -487,7 +509,8 @@ void tls_close(struct tls *tls)
         tls->over = true; /* There is nothing yet, or no longer, to be closed in order. */
         return;
     }
-    /* The engine reads on for the server's close_notify only when nobody has to fetch anything before. */
+    /* The engine reads on for the server's close_notify only when nobody has to fetch anything
+     * before. */
     bytes = br_ssl_engine_recvapp_buf(&tls->client.eng, &size);
     if (bytes != NULL) {
         br_ssl_engine_recvapp_ack(&tls->client.eng, size);
@@ -509,8 +532,9 @@ void tls_eof(struct tls *tls)
         tls_resume_clear(tls->params.resume); /* It may be what the server did not like. */
     }
     tls_fail(tls, E_TRANSIENT,
-             tls->ready ? "the connection ended without TLS's close_notify: something may be missing"
-                        : "the server closed the connection in the middle of the handshake");
+             tls->ready
+                 ? "the connection ended without TLS's close_notify: something may be missing"
+                 : "the server closed the connection in the middle of the handshake");
 }
 
 void tls_wipe(struct tls *tls)

@@ -1,4 +1,4 @@
-/* tls.h - a verified TLS 1.2 client between an engine and a link, over BearSSL (RFC 5246, 8446 E.1, 6125).
+/* tls.h - a verified TLS 1.2 client between an engine and a link, over BearSSL (RFC 5246, 6125).
  *
  * The same buf/ack shape on both sides: "net" is the encrypted side, "app" the clear one.
  *
@@ -25,15 +25,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TLS_RECORD_BYTES BR_SSL_BUFSIZE_INPUT /* 16,709: a full record, as RFC 5246 6.2.3 allows. */
+#define TLS_RECORD_BYTES BR_SSL_BUFSIZE_INPUT /* 16,709: a full record (RFC 5246 6.2.3). */
 #define TLS_OUT_BYTES (1360 + 85)             /* One record in one segment. */
 #define TLS_ANCHOR_MAX 8
 #define TLS_ANCHOR_BYTES 3072 /* Names and keys of all anchors: about 350 each for RSA-2048. */
 #define TLS_NAME_BYTES 48     /* What is kept of a certificate's name for people. */
 #define TLS_CHAIN_MAX 3       /* Certificates whose names are kept; longer chains still verify. */
 
-/* CA certificates, or self-signed server certificates, decoded once from PEM (RFC 7468). It points into
- * itself: not to be copied. */
+/* CA certificates, or self-signed server certificates, decoded once from PEM (RFC 7468). It points
+ * into itself: not to be copied. */
 struct tls_anchors {
     br_x509_trust_anchor anchor[TLS_ANCHOR_MAX];
     size_t count;
@@ -44,7 +44,7 @@ struct tls_anchors {
 /* One server's session, kept for resumption (RFC 5246 F.1.4). Zeroed: none. It holds a secret. */
 struct tls_resume {
     br_ssl_session_parameters session;
-    uint8_t binding[32];       /* Hash of the server's name and of the anchors that it was verified by. */
+    uint8_t binding[32]; /* Hash of the server's name and of the anchors that it was verified by. */
     uint64_t not_before_unix_s; /* When it was made: a clock that stepped back ends it, ... */
     uint64_t not_after_unix_s;  /* ... and so do a day or the chain's earliest expiry. */
     bool valid;
@@ -54,14 +54,14 @@ struct tls_resume {
 struct tls_params {
     const char *server_name; /* For SNI and for the name check; a DNS name or an IPv4 address. */
     const struct tls_anchors *anchors; /* Until TLS_READY. */
-    struct random *random;     /* Must be ready: E_MISSING otherwise. */
-    uint64_t unix_s;           /* The time, for validity dates; 0: unknown, E_TRANSIENT. */
-    struct tls_resume *resume; /* NULL: never resume. */
+    struct random *random;             /* Must be ready: E_MISSING otherwise. */
+    uint64_t unix_s;                   /* The time, for validity dates; 0: unknown, E_TRANSIENT. */
+    struct tls_resume *resume;         /* NULL: never resume. */
 };
 
 /* What a person wants to know of one certificate. Strings are printable and NUL-terminated. */
 struct tls_cert {
-    char subject[TLS_NAME_BYTES]; /* Common name, or the last part of the name, or the first DNS name. */
+    char subject[TLS_NAME_BYTES]; /* Common name, or last part of the name, or first DNS name. */
     char issuer[TLS_NAME_BYTES];
     char key[12]; /* "RSA-2048", "P-256", ... */
     uint64_t not_before_unix_s;
@@ -74,7 +74,7 @@ struct tls_info {
     const char *suite;   /* "ECDHE-ECDSA-CHACHA20-POLY1305" */
     const char *curve;   /* "X25519", "P-256", ... "" when resumed. */
     bool resumed;
-    size_t chain_count; /* Certificates that the server sent, 0 when resumed; may be above TLS_CHAIN_MAX. */
+    size_t chain_count; /* Certificates that the server sent, 0 when resumed; not all are kept. */
     struct tls_cert chain[TLS_CHAIN_MAX]; /* The server's own comes first. */
 };
 
@@ -88,10 +88,10 @@ struct tls_failure {
 enum {
     TLS_WANT_NET_TX = 1,
     TLS_WANT_NET_RX = 2,
-    TLS_WANT_APP_TX = 4,  /* Takes application bytes. */
-    TLS_WANT_APP_RX = 8,  /* Has application bytes. */
-    TLS_READY = 16,       /* Handshake done, peer verified. Stays set. */
-    TLS_CLOSED = 32       /* Ended; tls_failure() is NULL after a clean close_notify. */
+    TLS_WANT_APP_TX = 4, /* Takes application bytes. */
+    TLS_WANT_APP_RX = 8, /* Has application bytes. */
+    TLS_READY = 16,      /* Handshake done, peer verified. Stays set. */
+    TLS_CLOSED = 32      /* Ended; tls_failure() is NULL after a clean close_notify. */
 };
 
 #include "net/tls_state.h" /* struct tls; private. */
@@ -99,20 +99,20 @@ enum {
 void tls_anchors_init(struct tls_anchors *anchors);
 
 /* Room for anchors within the record buffer of tls, for whoever would rather load them before each
- * session than keep them: fill it before tls_init(), which leaves it alone; the first encrypted record
- * overwrites it. */
+ * session than keep them: fill it before tls_init(), which leaves it alone; the first encrypted
+ * record overwrites it. */
 struct tls_anchors *tls_anchors_room(struct tls *tls);
 
 /* Takes one PEM text in pieces of any size; text outside BEGIN/END CERTIFICATE is skipped.
- * Returns how many certificates are complete so far. E_INVALID: not a certificate (why, if not NULL, gets a
- * sentence), E_SPACE: too many or too big. */
+ * Returns how many certificates are complete so far. E_INVALID: not a certificate (why, if not
+ * NULL, gets a sentence), E_SPACE: too many or too big. */
 struct tls_pem; /* Decoder state, in tls_state.h. */
 void tls_pem_init(struct tls_pem *pem, struct tls_anchors *anchors);
 MUST_CHECK int tls_pem_push(struct tls_pem *pem, const char *text, size_t size, const char **why);
 MUST_CHECK int tls_pem_end(struct tls_pem *pem, const char **why);
 
-/* E_CONFIG: no anchors; E_MISSING: no random numbers; E_TRANSIENT: the time is not known; E_INVALID: name.
- * tls_failure() says it in words as well. */
+/* E_CONFIG: no anchors; E_MISSING: no random numbers; E_TRANSIENT: the time is not known;
+ * E_INVALID: name. tls_failure() says it in words as well. */
 MUST_CHECK int tls_init(struct tls *tls, const struct tls_params *params);
 
 unsigned tls_want(const struct tls *tls);

@@ -1,14 +1,19 @@
 /* tls_der.c - reads a certificate on its way past, for people (RFC 5280 4.1, X.690).
  *
- * The validator in BearSSL decides what is trusted; this reader gathers what it does not tell: names, keys,
- * dates, and the few extensions that it leaves alone. It works byte by byte in constant memory, and gives
- * up at the first oddity.
+ * The validator in BearSSL decides what is trusted; this reader gathers what it does not tell:
+ * names, keys, dates, and the few extensions that it leaves alone. It works byte by byte in
+ * constant memory, and gives up at the first oddity.
  *
  * Open levels, and what their children are:
  *
- *     1 the bytes as they come   2 Certificate   3 TBSCertificate   4 a part of it (enum section)
- *     5 RDN, Extensions, AlgorithmIdentifier     6 attribute, Extension     7 extension's OCTET STRING
- *     8 SEQUENCE in there
+ *     1  the bytes as they come
+ *     2  Certificate
+ *     3  TBSCertificate
+ *     4  a part of it (enum section)
+ *     5  RDN, Extensions, AlgorithmIdentifier
+ *     6  attribute, Extension
+ *     7  an extension's OCTET STRING
+ *     8  the SEQUENCE in there
  */
 #include "net/tls_private.h"
 
@@ -26,13 +31,7 @@ enum section {
     SECTION_EXTENSIONS
 };
 
-enum kind {
-    KIND_OTHER,
-    KIND_COMMON_NAME,
-    KIND_NAMES,
-    KIND_BASIC,
-    KIND_PURPOSES
-};
+enum kind { KIND_OTHER, KIND_COMMON_NAME, KIND_NAMES, KIND_BASIC, KIND_PURPOSES };
 
 enum tag {
     TAG_BOOLEAN = 0x01,
@@ -89,8 +88,8 @@ static int two_digits(const struct tls_der *der, size_t offset)
     return tens > 9 || ones > 9 ? -1 : tens * 10 + ones;
 }
 
-/* Seconds since 1970 of a UTCTime or GeneralizedTime as RFC 5280 4.1.2.5 writes them; 0: not such a one,
- * or before 1970. */
+/* Seconds since 1970 of a UTCTime or GeneralizedTime as RFC 5280 4.1.2.5 writes them; 0: not such a
+ * one, or before 1970. */
 static uint64_t unix_time(const struct tls_der *der)
 {
     size_t at = der->tag == TAG_GENERALIZED_TIME ? 2 : 0;

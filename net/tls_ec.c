@@ -1,7 +1,8 @@
 /* tls_ec.c - the curves, from the smallest code that is fast enough.
  *
- * BearSSL's own sum of curves (br_ec_all_m31) takes the unrolled code for X25519 and P-256: 15 KB. Here the
- * generic 31-bit code, which is there for P-384 anyway, takes what it is not worth unrolling for.
+ * BearSSL's own sum of curves (br_ec_all_m31) takes the unrolled code for X25519 and P-256: 15 KB.
+ * Here the generic 31-bit code, which is there for P-384 anyway, takes what it is not worth
+ * unrolling for.
  */
 #include "net/tls_private.h"
 
@@ -54,8 +55,9 @@ static size_t mulgen(unsigned char *point, const unsigned char *x, size_t x_size
     return curve_impl(curve)->mulgen(point, x, x_size, curve);
 }
 
-static uint32_t muladd(unsigned char *a, const unsigned char *b, size_t size, const unsigned char *x,
-                       size_t x_size, const unsigned char *y, size_t y_size, int curve)
+static uint32_t muladd(unsigned char *a, const unsigned char *b, size_t size,
+                       const unsigned char *x, size_t x_size, const unsigned char *y, size_t y_size,
+                       int curve)
 {
     return curve_impl(curve)->muladd(a, b, size, x, x_size, y, y_size, curve);
 }
@@ -63,5 +65,10 @@ static uint32_t muladd(unsigned char *a, const unsigned char *b, size_t size, co
 const br_ec_impl tls_ec = {
     (1u << BR_EC_secp256r1) | (1u << BR_EC_secp384r1) | (1u << BR_EC_secp521r1) |
         (1u << BR_EC_curve25519),
-    generator, order, xoff, mul, mulgen, muladd,
+    generator,
+    order,
+    xoff,
+    mul,
+    mulgen,
+    muladd,
 };

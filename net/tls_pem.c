@@ -1,7 +1,7 @@
-/* tls_pem.c - CA certificates from PEM text to BearSSL's trust anchors (RFC 7468), in pieces of any size.
+/* tls_pem.c - CA certificates from PEM text in pieces to BearSSL's trust anchors (RFC 7468).
  *
- * What people have in such files is taken: CRLF, text and other blocks between certificates, blanks at the
- * ends of lines, a byte order mark. What would be a mistake to take is refused in words.
+ * What people have in such files is taken: CRLF, text and other blocks between certificates, blanks
+ * at the ends of lines, a byte order mark. What would be a mistake to take is refused in words.
  */
 #include "net/tls_private.h"
 
@@ -73,7 +73,8 @@ static unsigned char *integer(const uint8_t **bytes, const uint8_t *end, size_t 
     return (unsigned char *)(uintptr_t)value;
 }
 
-/* Reads the contents of a SubjectPublicKeyInfo (RFC 5280 4.1.2.7, RFC 8017 A.1.1). false: malformed. */
+/* Reads the contents of a SubjectPublicKeyInfo (RFC 5280 4.1.2.7, RFC 8017 A.1.1); false: there is
+ * none. */
 static bool public_key(const uint8_t *bytes, const uint8_t *end, uint8_t kind, br_x509_pkey *key)
 {
     size_t size;
@@ -140,9 +141,9 @@ static void end_certificate(struct tls_pem *pem)
     const struct tls_der *der = &pem->der;
     br_x509_trust_anchor *anchor = &anchors->anchor[anchors->count];
     bool fits = der->kept <= der->keep_size;
-    bool key_read = fits && tls_der_complete(der) && der->key != 0 &&
-                    public_key(der->keep + der->subject_size, der->keep + der->kept, der->key,
-                               &anchor->pkey);
+    bool key_read =
+        fits && tls_der_complete(der) && der->key != 0 &&
+        public_key(der->keep + der->subject_size, der->keep + der->kept, der->key, &anchor->pkey);
     const char *why = why_not(pem, &anchor->pkey, key_read || !fits);
 
     if (!fits && der->key != 0) {
@@ -195,7 +196,8 @@ static void begin_block(struct tls_pem *pem, const char *label)
     } else if (ends_with(label, "PRIVATE KEY-----")) {
         refuse(pem, E_INVALID, "a private key does not belong here: give the certificate only");
     } else if (strcmp(label, "TRUSTED CERTIFICATE-----") == 0) {
-        refuse(pem, E_INVALID, "a TRUSTED CERTIFICATE is OpenSSL's own: convert it with `openssl x509`");
+        refuse(pem, E_INVALID,
+               "a TRUSTED CERTIFICATE is OpenSSL's own: convert it with `openssl x509`");
     } else if (!ends_with(label, "-----")) {
         refuse(pem, E_INVALID, "a BEGIN line is damaged");
     } else {
@@ -206,8 +208,8 @@ static void begin_block(struct tls_pem *pem, const char *label)
 /* A line that began with a dash is complete. */
 static void mark_line(struct tls_pem *pem)
 {
-    while (pem->line_size > 0 && (pem->line[pem->line_size - 1] == ' ' ||
-                                  pem->line[pem->line_size - 1] == '\t')) {
+    while (pem->line_size > 0 &&
+           (pem->line[pem->line_size - 1] == ' ' || pem->line[pem->line_size - 1] == '\t')) {
         pem->line_size--;
     }
     pem->line[pem->line_size < TLS_LINE_BYTES ? pem->line_size : TLS_LINE_BYTES - 1] = '\0';
@@ -321,7 +323,8 @@ int tls_pem_end(struct tls_pem *pem, const char **why)
     if (pushed >= 0 && pem->block != BLOCK_NONE) {
         refuse(pem, E_INVALID, "the text ends within a block: it is cut short");
     } else if (pushed == 0) {
-        refuse(pem, E_INVALID, "there is no certificate in it: -----BEGIN CERTIFICATE----- is missing");
+        refuse(pem, E_INVALID,
+               "there is no certificate in it: -----BEGIN CERTIFICATE----- is missing");
     }
     return result(pem, why);
 }

@@ -6,12 +6,12 @@
 
 #define TLS_RSA_BYTES_MIN 256 /* 2,048 bits: NIST SP 800-131A. */
 #define TLS_RSA_BYTES_MAX 512 /* What BearSSL's verification takes. */
-#define TLS_CERTS_MAX 10      /* Each costs a signature check: a hostile server must not buy hours. */
+#define TLS_CERTS_MAX 10 /* Each costs a signature check: a hostile server must not buy hours. */
 
 /* tls_der.c */
 
-/* Begins a certificate of size bytes; 0: as many as it says itself. cert is cleared, unless NULL. More
- * may be set in der after that: names, address_be, keep and keep_size. */
+/* Begins a certificate of size bytes; 0: as many as it says itself. cert is cleared, unless NULL.
+ * More may be set in der after that: names, address_be, keep and keep_size. */
 void tls_der_begin(struct tls_der *der, uint32_t size, struct tls_cert *cert);
 
 /* Returns how many bytes belonged to the certificate. */

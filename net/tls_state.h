@@ -1,5 +1,5 @@
-/* tls_state.h - what a TLS session and a PEM decoder remember. Included by tls.h only; the fields are
- * private to net/tls*.c. */
+/* tls_state.h - what a TLS session and a PEM decoder remember. Included by tls.h only; the fields
+ * are private to net/tls*.c. */
 #ifndef TOCSIN_NET_TLS_STATE_H
 #define TOCSIN_NET_TLS_STATE_H
 
@@ -7,17 +7,17 @@
 
 #define TLS_DER_DEPTH 8    /* Nesting that is followed; what lies deeper is skipped. */
 #define TLS_DER_VALUE 64   /* Bytes of one value that are looked at. */
-#define TLS_NAMES_BYTES 96 /* Names of a server certificate, for the sentence about a wrong name. */
+#define TLS_NAMES_BYTES 96 /* Names of a server certificate, for one sentence. */
 #define TLS_LINE_BYTES 64  /* Beginning of a PEM line that is looked at: the longest label fits. */
 
 /* What a reader found in one certificate, beyond the strings of struct tls_cert. */
 enum {
-    TLS_DER_CA = 1,               /* basicConstraints says CA. */
-    TLS_DER_WEAK_HASH = 2,        /* Signed over SHA-1 or MD5. */
-    TLS_DER_PURPOSES = 4,         /* It has an extended key usage ... */
-    TLS_DER_SERVER = 8,           /* ... and that allows a TLS server. */
+    TLS_DER_CA = 1,        /* basicConstraints says CA. */
+    TLS_DER_WEAK_HASH = 2, /* Signed over SHA-1 or MD5. */
+    TLS_DER_PURPOSES = 4,  /* It has an extended key usage ... */
+    TLS_DER_SERVER = 8,    /* ... and that allows a TLS server. */
     TLS_DER_NAME_CONSTRAINTS = 16,
-    TLS_DER_ADDRESS = 32          /* The wanted address is among its names. */
+    TLS_DER_ADDRESS = 32 /* The wanted address is among its names. */
 };
 
 /* Reads one certificate byte by byte and keeps what a person wants to know of it (tls_der.c). */
@@ -44,10 +44,10 @@ struct tls_der {
     struct text *names;    /* Gets the names; NULL: not wanted. */
     struct tls_cert *cert; /* Gets the rest; NULL: not wanted. */
     uint8_t key;           /* TLS_DER_RSA, a BR_EC_* curve, or 0. */
-    uint8_t *keep;         /* Gets the subject as it is, then the contents of the public key; or NULL. */
-    size_t keep_size;      /* Room there. */
-    size_t subject_size;   /* Of what is kept, the subject ... */
-    size_t kept;           /* ... and all of it; above keep_size when it did not fit. */
+    uint8_t *keep;    /* Gets the subject as it is, then the contents of the public key; or NULL. */
+    size_t keep_size; /* Room there. */
+    size_t subject_size; /* Of what is kept, the subject ... */
+    size_t kept;         /* ... and all of it; above keep_size when it did not fit. */
 };
 
 #define TLS_DER_RSA 1 /* No curve has this number. */
@@ -79,7 +79,7 @@ struct tls {
     bool ready;
     bool closing; /* tls_close() was called. */
     bool eof;
-    bool over; /* Failed or closed before the engine knew of it. */
+    bool over;          /* Failed or closed before the engine knew of it. */
     uint8_t alert_size; /* Bytes of our own alert in out[] still to be sent, from alert_at. */
     uint8_t alert_at;
     uint8_t out[TLS_OUT_BYTES];
@@ -98,8 +98,8 @@ struct tls_pem {
     struct tls_anchors *anchors;
     struct tls_der der;
     char line[TLS_LINE_BYTES];
-    uint8_t line_size; /* Sticks at TLS_LINE_BYTES. */
-    uint8_t block;     /* Kind of block that we are in. */
+    uint8_t line_size;  /* Sticks at TLS_LINE_BYTES. */
+    uint8_t block;      /* Kind of block that we are in. */
     uint8_t group_size; /* Base64 characters of the group in hand. */
     uint8_t padding;    /* '=' of the last group; nothing may follow. */
     uint32_t group;

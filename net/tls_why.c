@@ -17,7 +17,7 @@ static size_t known_certs(const struct tls *tls)
     return count < TLS_CHAIN_MAX ? count : TLS_CHAIN_MAX;
 }
 
-/* Begins a sentence about the certificate of an index, or about one that is none of the known ones. */
+/* Begins a sentence about the certificate of an index, or about one that was not kept. */
 static void add_cert(struct text *text, const struct tls *tls, size_t index)
 {
     text_format(text,
@@ -27,8 +27,8 @@ static void add_cert(struct text *text, const struct tls *tls, size_t index)
                 index < known_certs(tls) ? tls->info.chain[index].subject : "");
 }
 
-/* Index of the first certificate, from `from` on, whose flags under a mask are as wanted; SIZE_MAX when
- * there is none. */
+/* Index of the first certificate, from `from` on, whose flags under a mask are as wanted; SIZE_MAX
+ * when there is none. */
 static size_t find_flags(const struct tls *tls, size_t from, uint8_t mask, uint8_t wanted)
 {
     while (from < known_certs(tls) && (tls->x509.flags[from] & mask) != wanted) {
@@ -121,8 +121,9 @@ static void explain_algorithm(struct text *text, const struct tls *tls)
         add_cert(text, tls, weak);
         text_add(text, " is signed over SHA-1 or MD5, which can be forged");
     } else {
-        text_add(text, "the server's chain uses a key or signature other than RSA (PKCS #1) and ECDSA "
-                       "on P-256, P-384 or P-521 with SHA-256, SHA-384 or SHA-512");
+        text_add(text,
+                 "the server's chain uses a key or signature other than RSA (PKCS #1) and ECDSA "
+                 "on P-256, P-384 or P-521 with SHA-256, SHA-384 or SHA-512");
     }
 }
 
@@ -201,7 +202,8 @@ static void explain_version(struct text *text, const struct tls *tls)
         text_add_printable(text, (const char *)tls->in, 5);
         text_add(text, "\"...");
     } else if (tls->in[1] == 3 && tls->in[2] > 0 && tls->in[2] < 3) {
-        text_format(text, "the server takes no newer version than TLS 1.%u, which is no longer safe",
+        text_format(text,
+                    "the server takes no newer version than TLS 1.%u, which is no longer safe",
                     tls->in[2] - 1u);
     } else {
         text_add(text, "the server chose a version of TLS other than 1.2");
@@ -225,7 +227,8 @@ static const struct {
     {BR_ERR_X509_CRITICAL_EXTENSION, explain_constraints},
 };
 
-#define BAD_USAGE "the server's certificate must not be used to sign, or its key is of the wrong kind"
+#define BAD_USAGE \
+    "the server's certificate must not be used to sign, or its key is of the wrong kind"
 #define NOT_OFFERED "the server chose an algorithm that was not offered"
 
 static const struct {
@@ -291,8 +294,8 @@ const char *tls_advice(const struct tls_failure *failure)
     case BR_ERR_X509_EXPIRED:
         return "Renew the certificate on the server, or set this device's clock.";
     case BR_ERR_X509_BAD_SERVER_NAME:
-        return "Set mailhub to a name in the certificate (or tls_name, when it is reached by another), "
-               "or have that name or address put into its subjectAltName.";
+        return "Set mailhub to a name in the certificate (or tls_name, when it is reached by "
+               "another), or have that name or address put into its subjectAltName.";
     case BR_ERR_X509_NOT_TRUSTED:
         return "Add that authority's CA certificate to TLS_CA_File, or have the server send its "
                "intermediate certificates.";
@@ -301,8 +304,8 @@ const char *tls_advice(const struct tls_failure *failure)
     case BR_ERR_X509_DN_MISMATCH:
         return "Have the server send its own certificate first, then each one's issuer.";
     case BR_ERR_UNSUPPORTED_VERSION:
-        return "Check the port and tls: 465 is TLS on connect, 587 and 25 are STARTTLS; the server must "
-               "offer TLS 1.2.";
+        return "Check the port and tls: 465 is TLS on connect, 587 and 25 are STARTTLS; the server "
+               "must offer TLS 1.2.";
     case BR_ERR_RECV_FATAL_ALERT + 40:
     case BR_ERR_RECV_FATAL_ALERT + 70:
     case BR_ERR_RECV_FATAL_ALERT + 71:

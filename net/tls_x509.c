@@ -1,9 +1,10 @@
 /* tls_x509.c - BearSSL's minimal X.509 validator (RFC 5280), with what it leaves out.
  *
- * Each certificate goes to the validator and to our own reader. The validator decides on signatures, dates,
- * names, CA flags and key usage. On top of it a chain is refused here when
- *   - the server is known by an address and its certificate does not have that as iPAddress (RFC 6125 1.7.2,
- *     RFC 2818 3.1): the validator knows DNS names only;
+ * Each certificate goes to the validator and to our own reader. The validator decides on
+ * signatures, dates, names, CA flags and key usage. On top of it a chain is refused here when
+ *
+ *   - the server is known by an address that its certificate does not have as iPAddress (RFC 2818
+ *     3.1, RFC 6125 1.7.2): the validator knows DNS names only;
  *   - a certificate on the path has an extended key usage without serverAuth (RFC 5280 4.2.1.12);
  *   - a CA on the path has name constraints, which nobody here could check (RFC 5280 4.2.1.10);
  *   - it is longer than TLS_CERTS_MAX.

@@ -1,5 +1,6 @@
-/* fuzz_tls.c - whatever a server may send. The generator's seed and the clock are fixed, so that the flights of a
- * real server in the corpus are good ones to the last byte. The first byte is the size of the pieces. */
+/* fuzz_tls.c - whatever a server may send. The generator's seed and the clock are fixed, so that
+ * the flights of a real server in the corpus are good ones to the last byte. The first byte is the
+ * size of the pieces. */
 #include "net/tls.h"
 
 #include <stdlib.h>
@@ -9,17 +10,16 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char ca_pem[] =
-    "-----BEGIN CERTIFICATE-----\n"
-    "MIIBXDCCAQKgAwIBAgIUZ0xJpcnNJr2jHRxdOFtbCLETmD8wCgYIKoZIzj0EAwIw\n"
-    "FDESMBAGA1UEAwwJRnV6eiByb290MB4XDTI2MTEyMTIzMDE1NFoXDTM2MTExODIz\n"
-    "MDE1NFowFDESMBAGA1UEAwwJRnV6eiByb290MFkwEwYHKoZIzj0CAQYIKoZIzj0D\n"
-    "AQcDQgAEaYWBo0gS1OMclY+P9woFC+nWOl7/+XhdcpiYLZhg+RHFcQd2PrQ06MC1\n"
-    "xtDv/ZXQS2aq4eqI/u2ZnfI6D5zve6MyMDAwDwYDVR0TAQH/BAUwAwEB/zAdBgNV\n"
-    "HQ4EFgQUAcAl2u9FJK5WAr0M6MgegdJ/bakwCgYIKoZIzj0EAwIDSAAwRQIgRnR2\n"
-    "EIQG7FcASSUsQqFRSLCu/fZnWkddXH2YQukVjOgCIQC95byLsnaY6BkDpeTWE25B\n"
-    "UYmkd8lhudqjCL3Tk0Ik+A==\n"
-    "-----END CERTIFICATE-----\n";
+static const char ca_pem[] = "-----BEGIN CERTIFICATE-----\n"
+                             "MIIBXDCCAQKgAwIBAgIUZ0xJpcnNJr2jHRxdOFtbCLETmD8wCgYIKoZIzj0EAwIw\n"
+                             "FDESMBAGA1UEAwwJRnV6eiByb290MB4XDTI2MTEyMTIzMDE1NFoXDTM2MTExODIz\n"
+                             "MDE1NFowFDESMBAGA1UEAwwJRnV6eiByb290MFkwEwYHKoZIzj0CAQYIKoZIzj0D\n"
+                             "AQcDQgAEaYWBo0gS1OMclY+P9woFC+nWOl7/+XhdcpiYLZhg+RHFcQd2PrQ06MC1\n"
+                             "xtDv/ZXQS2aq4eqI/u2ZnfI6D5zve6MyMDAwDwYDVR0TAQH/BAUwAwEB/zAdBgNV\n"
+                             "HQ4EFgQUAcAl2u9FJK5WAr0M6MgegdJ/bakwCgYIKoZIzj0EAwIDSAAwRQIgRnR2\n"
+                             "EIQG7FcASSUsQqFRSLCu/fZnWkddXH2YQukVjOgCIQC95byLsnaY6BkDpeTWE25B\n"
+                             "UYmkd8lhudqjCL3Tk0Ik+A==\n"
+                             "-----END CERTIFICATE-----\n";
 static struct random rng;
 static struct tls_anchors anchors;
 static struct tls tls;
@@ -27,8 +27,8 @@ static struct tls tls;
 static void begin(const char *name)
 {
     static const uint8_t seed[RANDOM_SEED_BYTES] = "the same hello each time .......";
-    struct tls_params params = {.server_name = name, .anchors = &anchors, .random = &rng,
-                                .unix_s = RECORDED_UNIX_S};
+    struct tls_params params = {
+        .server_name = name, .anchors = &anchors, .random = &rng, .unix_s = RECORDED_UNIX_S};
     struct tls_pem pem;
 
     random_init(&rng);
@@ -41,7 +41,8 @@ static void begin(const char *name)
     }
 }
 
-/* What must hold whatever came: nothing of ours leaves before the peer is verified, and an end has a reason. */
+/* What must hold whatever came: nothing of ours leaves before the peer is verified, and an end has
+ * a reason. */
 static void check(void)
 {
     unsigned want = tls_want(&tls);

@@ -1,4 +1,4 @@
-/* test_pem.c - CA certificates from PEM text: whole, in pieces, as people have them, and damaged. */
+/* test_pem.c - CA certificates from PEM text: whole, in pieces, as people write it, and damaged. */
 #include "net/tls.h"
 
 #include <setjmp.h>
@@ -10,51 +10,48 @@
 #include <string.h>
 
 #define CA_BYTES (14 + 89) /* Subject and key of ca_pem. */
-#define MORE 6000 /* Room for text around and between certificates. */
+#define MORE 6000          /* Room for text around and between certificates. */
 
 /* EC, P-256, CN=P, CA:TRUE. */
-static const char ca_pem[] =
-    "-----BEGIN CERTIFICATE-----\n"
-    "MIIBSjCB8qADAgECAhQKgOPJxzywdSgA/3QieX9WggP36jAKBggqhkjOPQQDAjAM\n"
-    "MQowCAYDVQQDDAFQMB4XDTI2MTEyMTIyNTQxMFoXDTM2MTExODIyNTQxMFowDDEK\n"
-    "MAgGA1UEAwwBUDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABEn3HnpntuZ2RJsO\n"
-    "QZv13LArgtL5Yd13IwQ6d6GU3+hIdmb3Ljg9RwksW5n7z0bR+jnbNo8dvLlSFYqT\n"
-    "V5LWpqKjMjAwMA8GA1UdEwEB/wQFMAMBAf8wHQYDVR0OBBYEFNJq6+HBOBHDm+Ty\n"
-    "79pD3EYy8lfdMAoGCCqGSM49BAMCA0cAMEQCIDhwUoBdYuauqQHu6mr6bydkSRSr\n"
-    "j0JejwB8vmcDirRNAiBaY/YcfZss0uf1ePo8X4WYaH3mJadIRMUNRxT309+CNQ==\n"
-    "-----END CERTIFICATE-----\n";
+static const char ca_pem[] = "-----BEGIN CERTIFICATE-----\n"
+                             "MIIBSjCB8qADAgECAhQKgOPJxzywdSgA/3QieX9WggP36jAKBggqhkjOPQQDAjAM\n"
+                             "MQowCAYDVQQDDAFQMB4XDTI2MTEyMTIyNTQxMFoXDTM2MTExODIyNTQxMFowDDEK\n"
+                             "MAgGA1UEAwwBUDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABEn3HnpntuZ2RJsO\n"
+                             "QZv13LArgtL5Yd13IwQ6d6GU3+hIdmb3Ljg9RwksW5n7z0bR+jnbNo8dvLlSFYqT\n"
+                             "V5LWpqKjMjAwMA8GA1UdEwEB/wQFMAMBAf8wHQYDVR0OBBYEFNJq6+HBOBHDm+Ty\n"
+                             "79pD3EYy8lfdMAoGCCqGSM49BAMCA0cAMEQCIDhwUoBdYuauqQHu6mr6bydkSRSr\n"
+                             "j0JejwB8vmcDirRNAiBaY/YcfZss0uf1ePo8X4WYaH3mJadIRMUNRxT309+CNQ==\n"
+                             "-----END CERTIFICATE-----\n";
 /* RSA-2048, CN=R, no extensions. */
-static const char rsa_pem[] =
-    "-----BEGIN CERTIFICATE-----\n"
-    "MIICnzCCAYcCFAE43DW5ArBTerH9UBzzJ7APywzXMA0GCSqGSIb3DQEBCwUAMAwx\n"
-    "CjAIBgNVBAMMAVIwHhcNMjYxMTIxMjI1NDEwWhcNMzYxMTE4MjI1NDEwWjAMMQow\n"
-    "CAYDVQQDDAFSMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA4wCYjw+q\n"
-    "UUEQZ/NivxPjtX0/myTJ3LFa6wcm8Y2IHl0qHij7Z4LzZ98hx7X3b80tD8xB1aX7\n"
-    "+VZw2iMCpZhu3d4JK1sv4aYi7amI+pf7OstbhPLjF+xaUi9DhujtyJKqrs413+yI\n"
-    "oHv1DqrYjK71DvNelhE++zTz3gjvWUhnQVjI+ihMG/5uSZGCv5XU2yKOCNtLjdD6\n"
-    "/hAE5+BpAdxMD5USSnb2zBEvSv0tTtva+ApAft0h4E2p6gGR2b1XyjNMQ6PlMTJ7\n"
-    "+m9uw/zPmqIHsQ0or4N2Mw4Nsso2WMBfpcdjKJ6xbboJtbi6v+dpuhd6crcv6zUj\n"
-    "Wzn9JqD86rTknQIDAQABMA0GCSqGSIb3DQEBCwUAA4IBAQB6+XwkXC/vicyV5Wmf\n"
-    "Y2aB3Uoir1GcDx1FktLnfhsxRIjcmKsScppBvVZnaha2iJVSempfLChSMTOsO0BT\n"
-    "Z8wJ10l+iLdixiVvGnERnNJOOUEz6kopJuzJsoLX7JOuqklmmDJh8FFvs3Te4XOU\n"
-    "i5jlzECVWW3GveqLSgUa0Hr5ZlzfgsN6ZKWQL/X7A8Jjd0MsjJeAVa04ozdtmxL3\n"
-    "CxfMg8IEwa/AUVvxZsJlyDGCq9ryTtV4Xtbfzbq3VWpz+h9zsH/1j9jc6mVg3AM7\n"
-    "UQkciNM+sAp2USg5sFsYoVgqtT+Y8g9xqNDC3bCtwebJTwIoHhZ4nrvzVN2THc/X\n"
-    "QgJy\n"
-    "-----END CERTIFICATE-----\n";
+static const char rsa_pem[] = "-----BEGIN CERTIFICATE-----\n"
+                              "MIICnzCCAYcCFAE43DW5ArBTerH9UBzzJ7APywzXMA0GCSqGSIb3DQEBCwUAMAwx\n"
+                              "CjAIBgNVBAMMAVIwHhcNMjYxMTIxMjI1NDEwWhcNMzYxMTE4MjI1NDEwWjAMMQow\n"
+                              "CAYDVQQDDAFSMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA4wCYjw+q\n"
+                              "UUEQZ/NivxPjtX0/myTJ3LFa6wcm8Y2IHl0qHij7Z4LzZ98hx7X3b80tD8xB1aX7\n"
+                              "+VZw2iMCpZhu3d4JK1sv4aYi7amI+pf7OstbhPLjF+xaUi9DhujtyJKqrs413+yI\n"
+                              "oHv1DqrYjK71DvNelhE++zTz3gjvWUhnQVjI+ihMG/5uSZGCv5XU2yKOCNtLjdD6\n"
+                              "/hAE5+BpAdxMD5USSnb2zBEvSv0tTtva+ApAft0h4E2p6gGR2b1XyjNMQ6PlMTJ7\n"
+                              "+m9uw/zPmqIHsQ0or4N2Mw4Nsso2WMBfpcdjKJ6xbboJtbi6v+dpuhd6crcv6zUj\n"
+                              "Wzn9JqD86rTknQIDAQABMA0GCSqGSIb3DQEBCwUAA4IBAQB6+XwkXC/vicyV5Wmf\n"
+                              "Y2aB3Uoir1GcDx1FktLnfhsxRIjcmKsScppBvVZnaha2iJVSempfLChSMTOsO0BT\n"
+                              "Z8wJ10l+iLdixiVvGnERnNJOOUEz6kopJuzJsoLX7JOuqklmmDJh8FFvs3Te4XOU\n"
+                              "i5jlzECVWW3GveqLSgUa0Hr5ZlzfgsN6ZKWQL/X7A8Jjd0MsjJeAVa04ozdtmxL3\n"
+                              "CxfMg8IEwa/AUVvxZsJlyDGCq9ryTtV4Xtbfzbq3VWpz+h9zsH/1j9jc6mVg3AM7\n"
+                              "UQkciNM+sAp2USg5sFsYoVgqtT+Y8g9xqNDC3bCtwebJTwIoHhZ4nrvzVN2THc/X\n"
+                              "QgJy\n"
+                              "-----END CERTIFICATE-----\n";
 /* RSA-1024, CN=W. */
-static const char weak_pem[] =
-    "-----BEGIN CERTIFICATE-----\n"
-    "MIIBmjCCAQMCFH9TfwR52fE79DiAmh93XeInh9DGMA0GCSqGSIb3DQEBCwUAMAwx\n"
-    "CjAIBgNVBAMMAVcwHhcNMjYxMTIxMjI1NDEwWhcNMzYxMTE4MjI1NDEwWjAMMQow\n"
-    "CAYDVQQDDAFXMIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDb2Zu3Ug69rW0u\n"
-    "4rHocpfNA4InVOpPt6sahqTG4t8wrhBwKrw9sIPrBhviGUWWE6PyMGmVX23S35Ts\n"
-    "iavhNz4axSbycAEz2/r+VKTx5fp5fgDwtt58bxRdngDaRmYe1p/B5wT/286ZNMXe\n"
-    "tL+cVv16k8v8p7o49+Ch3ik1w2OwjQIDAQABMA0GCSqGSIb3DQEBCwUAA4GBAJMx\n"
-    "2zqpun2VFaxB89SJmqK4Vk9NyvqcANyHQsbo81MCXxRftmrlCZ44Wb4OU1lMR8Mg\n"
-    "Dzx4oEa7cPF9UMapjs2gzbddVYvD5TtZeLUUdNWr1kw0QpWajLwtTzSgWKRELUrC\n"
-    "b/ZvRa9xs+6i4M0MFTTQ2xprzCJFw6jroUUvSXQ+\n"
-    "-----END CERTIFICATE-----\n";
+static const char weak_pem[] = "-----BEGIN CERTIFICATE-----\n"
+                               "MIIBmjCCAQMCFH9TfwR52fE79DiAmh93XeInh9DGMA0GCSqGSIb3DQEBCwUAMAwx\n"
+                               "CjAIBgNVBAMMAVcwHhcNMjYxMTIxMjI1NDEwWhcNMzYxMTE4MjI1NDEwWjAMMQow\n"
+                               "CAYDVQQDDAFXMIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDb2Zu3Ug69rW0u\n"
+                               "4rHocpfNA4InVOpPt6sahqTG4t8wrhBwKrw9sIPrBhviGUWWE6PyMGmVX23S35Ts\n"
+                               "iavhNz4axSbycAEz2/r+VKTx5fp5fgDwtt58bxRdngDaRmYe1p/B5wT/286ZNMXe\n"
+                               "tL+cVv16k8v8p7o49+Ch3ik1w2OwjQIDAQABMA0GCSqGSIb3DQEBCwUAA4GBAJMx\n"
+                               "2zqpun2VFaxB89SJmqK4Vk9NyvqcANyHQsbo81MCXxRftmrlCZ44Wb4OU1lMR8Mg\n"
+                               "Dzx4oEa7cPF9UMapjs2gzbddVYvD5TtZeLUUdNWr1kw0QpWajLwtTzSgWKRELUrC\n"
+                               "b/ZvRa9xs+6i4M0MFTTQ2xprzCJFw6jroUUvSXQ+\n"
+                               "-----END CERTIFICATE-----\n";
 /* Ed25519, CN=E. */
 static const char ed25519_pem[] =
     "-----BEGIN CERTIFICATE-----\n"
@@ -87,7 +84,8 @@ static int decode_pieces(const char *text, size_t size, size_t piece)
         free(copy);
         if (error < 0) {
             assert_non_null(why);
-            assert_int_equal(tls_pem_push(&pem, ca_pem, sizeof ca_pem - 1, NULL), error); /* Sticky. */
+            assert_int_equal(tls_pem_push(&pem, ca_pem, sizeof ca_pem - 1, NULL),
+                             error); /* Sticky. */
             assert_int_equal(tls_pem_end(&pem, NULL), error);
             return error;
         }
@@ -117,8 +115,8 @@ static void expect_refusal(const char *text, int error, const char *sentence)
 
 static void expect_ca(void)
 {
-    static const uint8_t name[] = {0x30, 0x0C, 0x31, 0x0A, 0x30, 0x08, 0x06, 0x03,
-                                   0x55, 0x04, 0x03, 0x0C, 0x01, 'P'};
+    static const uint8_t name[] = {0x30, 0x0C, 0x31, 0x0A, 0x30, 0x08, 0x06,
+                                   0x03, 0x55, 0x04, 0x03, 0x0C, 0x01, 'P'};
 
     assert_int_equal(anchors.anchor[0].flags, BR_X509_TA_CA);
     assert_int_equal(anchors.anchor[0].dn.len, sizeof name);
@@ -197,7 +195,8 @@ static void test_as_people_have_them(void **state)
     assert_int_equal(decode(text), 1);
     strcpy(text, "Certificate:\n    Data: Version 3 - dash\n-- not a mark\n# \xD0\xBA\n\n");
     strcat(text, ca_pem);
-    strcat(text, "between\n-----BEGIN DH PARAMETERS-----\nAAAA-\n*** no base64\n-----END DH PARAMETERS-----\n");
+    strcat(text, "between\n-----BEGIN DH PARAMETERS-----\nAAAA-\n*** no base64\n-----END DH "
+                 "PARAMETERS-----\n");
     strcat(text, rsa_pem);
     strcat(text, "after\n");
     assert_int_equal(decode(text), 2);
@@ -218,14 +217,16 @@ static void test_damaged(void **state)
     (void)state;
     expect_refusal("", E_INVALID, "no certificate");
     expect_refusal("hello\n", E_INVALID, "no certificate");
-    expect_refusal("-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n", E_INVALID,
-                   "no certificate");
-    expect_refusal("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n", E_INVALID, "cut short");
+    expect_refusal("-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n",
+                   E_INVALID, "no certificate");
+    expect_refusal("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n", E_INVALID,
+                   "cut short");
     expect_refusal("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", E_INVALID,
                    "not an X.509 certificate");
     expect_refusal("-----BEGIN CERTIFICATE----\nAAAA\n-----END CERTIFICATE-----\n", E_INVALID,
                    "BEGIN line is damaged");
-    expect_refusal("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", E_INVALID, "private key");
+    expect_refusal("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", E_INVALID,
+                   "private key");
     expect_refusal("-----BEGIN EC PRIVATE KEY-----\nAAAA\n", E_INVALID, "private key");
     expect_refusal("-----BEGIN ENCRYPTED PRIVATE KEY-----\n", E_INVALID, "private key");
     expect_refusal("-----BEGIN TRUSTED CERTIFICATE-----\nAAAA\n", E_INVALID, "TRUSTED CERTIFICATE");
@@ -350,10 +351,13 @@ static void test_several_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one),      cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_one),
+        cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_as_people_have_them),
-        cmocka_unit_test(test_damaged),  cmocka_unit_test(test_flipped),
-        cmocka_unit_test(test_too_many), cmocka_unit_test(test_several_files),
+        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_flipped),
+        cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_several_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,8 @@
 /* test_tls.c - net/tls against OpenSSL's s_server over loopback, and against bytes made here.
  *
- * test_tls_certs.sh makes the certificates in a folder under the working directory. Every server listens on
- * a port of the system's choice, every wait is bounded, and every server is killed by its process id. */
+ * test_tls_certs.sh makes the certificates in a folder under the working directory. Every server
+ * listens on a port of the system's choice, every wait is bounded, and every server is killed by
+ * its process id. */
 #define _GNU_SOURCE /* memmem() */
 
 #include "net/tls.h"
@@ -110,8 +111,8 @@ static void start_server(const char *cert, const char *more)
     int out[2];
 
     stop_server();
-    snprintf(words, sizeof words, "openssl s_server -accept 127.0.0.1:0 -cert %s.pem -key %s.key %s", cert,
-             cert, more);
+    snprintf(words, sizeof words,
+             "openssl s_server -accept 127.0.0.1:0 -cert %s.pem -key %s.key %s", cert, cert, more);
     for (char *word = strtok(words, " "); word != NULL; word = strtok(NULL, " ")) {
         assert_true(argc < ARGS_MAX - 1);
         argv[argc++] = word;
@@ -497,18 +498,22 @@ static const struct bad {
     {"p256", "", "self-bare", NAME, 0, "unknown authority"},
     /* The trusted certificate of one server is no CA. */
     {"false", "", "inter-false", NAME, 0, "unknown authority: No CA"},
-    {"p256", "", "root-p256", NAME, 31, "the server's certificate (mail.example.com) expired on 20"},
+    {"p256", "", "root-p256", NAME, 31,
+     "the server's certificate (mail.example.com) expired on 20"},
     {"p256", "", "root-p256", NAME, -2, "is not valid before 20"},
     {"brief", "-cert_chain inter-brief.pem", "root-p256", NAME, 6,
      "the certificate of Brief intermediate expired on 20"},
     {"self-ca", "", "self-ca", NAME, 31, "expired on 20"},
     {"self-false", "", "self-false", NAME, 31, "expired on 20"},
     {"self-bare", "", "self-bare", NAME, -2, "is not valid before 20"},
-    {"p256", "", "root-p256", "mail.example.org", 0, "is for mail.example.com, not for mail.example.org"},
+    {"p256", "", "root-p256", "mail.example.org", 0,
+     "is for mail.example.com, not for mail.example.org"},
     {"cnsan", "", "root-p256", NAME, 0,
      "is for a.example.com, b.example.com, not for mail.example.com"},
-    {"cn", "", "root-p256", "ail.example.com", 0, "is for mail.example.com, not for ail.example.com"},
-    {"wild", "", "root-p256", "a.b.example.com", 0, "is for *.example.com, not for a.b.example.com"},
+    {"cn", "", "root-p256", "ail.example.com", 0,
+     "is for mail.example.com, not for ail.example.com"},
+    {"wild", "", "root-p256", "a.b.example.com", 0,
+     "is for *.example.com, not for a.b.example.com"},
     {"wild", "", "root-p256", "example.com", 0, "not for example.com"},
     {"nul", "", "root-p256", NAME, 0, "is for mail.example.com .x, not for mail.example.com"},
     {"self-ca", "", "self-ca", "mail.example.org", 0, "not for mail.example.org"},
@@ -543,7 +548,8 @@ static void test_bad_chains(void **state)
 {
     (void)state;
     make_file("cd " DIR " && cat inter-path1.pem inter-path0.pem > path.chain");
-    make_file("cd " DIR " && for i in 1 2 3 4 5 6 7 8 9 10 11; do cat root-p256.pem; done > long.chain");
+    make_file("cd " DIR
+              " && for i in 1 2 3 4 5 6 7 8 9 10 11; do cat root-p256.pem; done > long.chain");
     for (size_t i = 0; i < sizeof bads / sizeof bads[0]; i++) {
         const struct bad *bad = &bads[i];
 
@@ -654,8 +660,9 @@ static void test_large_records(void **state)
     fclose(file);
     trust_only("root-p256");
     for (int i = 0; i < 2; i++) {
-        start_server("p256", i == 0 ? "-HTTP -http_server_binmode -cipher ECDHE-ECDSA-AES128-GCM-SHA256"
-                                    : "-HTTP -http_server_binmode");
+        start_server("p256",
+                     i == 0 ? "-HTTP -http_server_binmode -cipher ECDHE-ECDSA-AES128-GCM-SHA256"
+                            : "-HTTP -http_server_binmode");
         connect_server();
         assert_int_equal(begin(NAME, 0, NULL), 0);
         expect_ready();
@@ -681,8 +688,8 @@ static void test_large_records(void **state)
     }
 }
 
-/* The chain is verified by anchors that lie in the record buffer, while records as large as they come go
- * through it; then it is all the record's. */
+/* The chain is verified by anchors that lie in the record buffer, while records as large as they
+ * come go through it; then it is all the record's. */
 static void test_anchors_in_the_record_buffer(void **state)
 {
     static uint8_t bytes[20000];
@@ -735,24 +742,27 @@ static void test_one_turn_is_one_record(void **state)
     assert_int_equal(size, 5 + 1024 + 16);
 }
 
-static void test_resumption(void **state)
+/* Starts a server and makes a session with it. */
+static void start_resumable(struct tls_resume *resume)
 {
-    static struct tls_resume resume;
-    static const struct tls_resume none;
-    struct tls_resume kept;
-
-    (void)state;
-    memset(&resume, 0, sizeof resume);
+    memset(resume, 0, sizeof *resume);
     trust_only("root-p256");
     start_server("p256", "-rev");
     connect_server();
-    assert_int_equal(begin(NAME, 0, &resume), 0);
+    assert_int_equal(begin(NAME, 0, resume), 0);
     expect_ready();
     assert_false(tls_info(&tls)->resumed);
-    assert_true(resume.valid);
+    assert_true(resume->valid);
     expect_echo("abc\n", "cba\n");
     leave();
+}
 
+static void test_resumption(void **state)
+{
+    static struct tls_resume resume;
+
+    (void)state;
+    start_resumable(&resume);
     for (size_t i = 0; i < 3; i++) {
         piece = i == 2 ? 1 : SIZE_MAX;
         connect_server();
@@ -765,7 +775,17 @@ static void test_resumption(void **state)
         expect_echo("abc\n", "cba\n");
         leave();
     }
-    piece = SIZE_MAX;
+}
+
+/* A session is kept for one name, one set of anchors and a day. */
+static void test_resumption_refused(void **state)
+{
+    static struct tls_resume resume;
+    static const struct tls_resume none;
+    struct tls_resume kept;
+
+    (void)state;
+    start_resumable(&resume);
     kept = resume;
 
     /* A day later, or earlier than it was made, or under other anchors: anew. */
@@ -1011,28 +1031,34 @@ static void test_odd_answers(void **state)
     assert_non_null(strstr(failure->text, "alert 238"));
     failure = answer_with("\x15\x03\x03\x00\x02\x01\x00", 7); /* close_notify */
     assert_int_equal(failure->error, E_TRANSIENT);
-    failure = answer_with("\x17\x03\x03\x00\x04" "220 ", 9); /* Application data in the clear. */
+    failure = answer_with("\x17\x03\x03\x00\x04"
+                          "220 ",
+                          9); /* Application data in the clear. */
     assert_int_equal(failure->error, E_SECURITY);
     failure = answer_with("\x16\x03\x03\x40\x01\x02", 6); /* A record above 2^14. */
     assert_int_equal(failure->error, E_SECURITY);
     /* An empty chain: ServerHello, then a Certificate message without any. */
     failure = answer_with("\x16\x03\x03\x00\x2a\x02\x00\x00\x26\x03\x03"
                           "01234567890123456789012345678901\x00\xc0\x2b\x00"
-                          "\x16\x03\x03\x00\x07\x0b\x00\x00\x03\x00\x00\x00", 59);
+                          "\x16\x03\x03\x00\x07\x0b\x00\x00\x03\x00\x00\x00",
+                          59);
     assert_int_equal(failure->error, E_SECURITY);
     /* TLS 1.1 all the same. */
     failure = answer_with("\x16\x03\x02\x00\x2a\x02\x00\x00\x26\x03\x02"
-                          "01234567890123456789012345678901\x00\xc0\x13\x00", 47);
+                          "01234567890123456789012345678901\x00\xc0\x13\x00",
+                          47);
     assert_int_equal(failure->error, E_SECURITY);
     assert_non_null(strstr(failure->text, "no newer version than TLS 1.1"));
     /* A suite that was not offered: TLS_RSA_WITH_AES_128_GCM_SHA256. */
     failure = answer_with("\x16\x03\x03\x00\x2a\x02\x00\x00\x26\x03\x03"
-                          "01234567890123456789012345678901\x00\x00\x9c\x00", 47);
+                          "01234567890123456789012345678901\x00\x00\x9c\x00",
+                          47);
     assert_int_equal(failure->error, E_SECURITY);
     assert_non_null(strstr(failure->text, "not offered"));
 }
 
-/* Pumps a handshake with one bit flipped in the server's byte number `at`; returns how many came. */
+/* Pumps a handshake with one bit flipped in the server's byte number `at`; returns how many came.
+ */
 static size_t tampered_handshake(size_t at)
 {
     uint64_t end_ms = now_ms() + WAIT_MS;
@@ -1092,7 +1118,9 @@ static void test_tampering(void **state)
     connect_server();
     assert_int_equal(begin(NAME, 0, NULL), 0);
     expect_ready();
-    feed("\x17\x03\x03\x00\x20" "0123456789abcdef0123456789abcdef", 37);
+    feed("\x17\x03\x03\x00\x20"
+         "0123456789abcdef0123456789abcdef",
+         37);
     assert_int_equal(tls_failure(&tls)->error, E_SECURITY);
     assert_non_null(strstr(tls_failure(&tls)->text, "changed on its way"));
     assert_int_equal(tls_want(&tls), TLS_READY | TLS_CLOSED);
@@ -1101,8 +1129,8 @@ static void test_tampering(void **state)
 /* What the hello says: TLS 1.2 only, six suites, SNI for names only, no limit of fragments. */
 static void test_hello(void **state)
 {
-    static const uint8_t offered[] = {0, 12, 0xCC, 0xA9, 0xCC, 0xA8, 0xC0, 0x2B,
-                                      0xC0, 0x2F, 0xC0, 0x2C, 0xC0, 0x30, 1, 0};
+    static const uint8_t offered[] = {0,    12,   0xCC, 0xA9, 0xCC, 0xA8, 0xC0, 0x2B,
+                                      0xC0, 0x2F, 0xC0, 0x2C, 0xC0, 0x30, 1,    0};
     char longest[260];
     const uint8_t *hello;
     size_t size;
@@ -1118,10 +1146,12 @@ static void test_hello(void **state)
     assert_non_null(memmem(hello, size, "\x00\x10mail.example.com\x00", 19));
     assert_non_null(memmem(hello, size, "\xff\x01\x00\x01\x00", 5));
     assert_null(memmem(hello, size, "\x00\x01\x00\x01", 4)); /* max_fragment_length */
-    assert_non_null(memmem(hello, size, "\x00\x0a\x00\x0a\x00\x08\x00\x1d\x00\x17\x00\x18\x00\x19", 14));
+    assert_non_null(
+        memmem(hello, size, "\x00\x0a\x00\x0a\x00\x08\x00\x1d\x00\x17\x00\x18\x00\x19", 14));
     /* SHA-256, 384 and 512, each with ECDSA, then RSA. */
-    assert_non_null(memmem(hello, size,
-                           "\x00\x0d\x00\x0e\x00\x0c\x04\x03\x05\x03\x06\x03\x04\x01\x05\x01\x06\x01", 18));
+    assert_non_null(
+        memmem(hello, size,
+               "\x00\x0d\x00\x0e\x00\x0c\x04\x03\x05\x03\x06\x03\x04\x01\x05\x01\x06\x01", 18));
 
     assert_int_equal(begin("127.0.0.1", 0, NULL), 0);
     hello = tls_net_tx_buf(&tls, &size);
@@ -1150,11 +1180,12 @@ static void expect_refusal(const char *name, int error, const char *text)
 
 static void test_refusals(void **state)
 {
-    static const char *const names[] = {"", ".", "a..b", ".a", "a b", "*.example.com", "a\n.b",
-                                        "mail.\xC3\xA4.de", "::1", "a/b", "0.0.0.0"};
+    static const char *const names[] = {
+        "",    ".",   "a..b",   ".a", "a b", "*.example.com", "a\n.b", "mail.\xC3\xA4.de",
+        "::1", "a/b", "0.0.0.0"};
     struct random unseeded;
-    struct tls_params params = {.server_name = NAME, .anchors = anchors, .random = &unseeded,
-                                .unix_s = 1};
+    struct tls_params params = {
+        .server_name = NAME, .anchors = anchors, .random = &unseeded, .unix_s = 1};
 
     (void)state;
     trust_only("root-p256");
@@ -1220,6 +1251,7 @@ int main(void)
         cmocka_unit_test_teardown(test_anchors_in_the_record_buffer, teardown),
         cmocka_unit_test_teardown(test_one_turn_is_one_record, teardown),
         cmocka_unit_test_teardown(test_resumption, teardown),
+        cmocka_unit_test_teardown(test_resumption_refused, teardown),
         cmocka_unit_test_teardown(test_close, teardown),
         cmocka_unit_test_teardown(test_cut_off, teardown),
         cmocka_unit_test_teardown(test_renegotiation, teardown),

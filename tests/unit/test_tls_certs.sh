@@ -10,7 +10,7 @@ printf '[req]\ndistinguished_name = dn\n[dn]\n' > req.cnf
 ca='basicConstraints=critical,CA:TRUE'
 san='subjectAltName=DNS:mail.example.com'
 
-# make NAME KEY ISSUER DAYS SUBJECT [EXTENSION...]: NAME.key and NAME.pem, signed by ISSUER or, for -, itself.
+# make NAME KEY ISSUER DAYS SUBJECT [EXTENSION...]: NAME.key and NAME.pem; ISSUER - is itself.
 make() {
     name=$1 key=$2 issuer=$3 days=$4 subject=$5
     shift 5
@@ -46,7 +46,8 @@ make inter-false P-256 root-p256 50 "/CN=No CA" basicConstraints=CA:FALSE
 make inter-bare P-256 root-p256 50 "/CN=Bare"
 make inter-path0 P-256 root-p256 50 "/CN=Path 0" "$ca,pathlen:0"
 make inter-path1 P-256 inter-path0 50 "/CN=Path 1" "$ca"
-make inter-names P-256 root-p256 50 "/CN=Constrained" "$ca" "nameConstraints=permitted;DNS:example.org"
+make inter-names P-256 root-p256 50 "/CN=Constrained" "$ca" \
+    "nameConstraints=permitted;DNS:example.org"
 make inter-client P-256 root-p256 50 "/CN=For clients" "$ca" extendedKeyUsage=clientAuth
 make inter-nosign P-256 root-p256 50 "/CN=No signing" "$ca" keyUsage=critical,digitalSignature
 
@@ -67,7 +68,8 @@ make ofnosign P-256 inter-nosign 30 "/CN=mail.example.com" "$san"
 
 make wild P-256 root-p256 30 "/CN=wild" "subjectAltName=DNS:*.example.com"
 make cn P-256 root-p256 30 "/CN=mail.example.com"
-make cnsan P-256 root-p256 30 "/CN=mail.example.com" "subjectAltName=DNS:a.example.com,DNS:b.example.com"
+make cnsan P-256 root-p256 30 "/CN=mail.example.com" \
+    "subjectAltName=DNS:a.example.com,DNS:b.example.com"
 make nosubject P-256 root-p256 30 "/" "$san"
 make address P-256 root-p256 30 "/CN=host" "subjectAltName=DNS:host,IP:127.0.0.1"
 make address2 P-256 root-p256 30 "/CN=127.0.0.1" "subjectAltName=DNS:127.0.0.1,IP:127.0.0.2"
