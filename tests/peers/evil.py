@@ -2,6 +2,7 @@
 import socket
 import ssl
 import threading
+import warnings
 
 from .bench import HOST
 
@@ -158,17 +159,28 @@ class Evil(_Listener):
     (in the place of a handshake), AUTH, MAIL, RCPT, DATA, BODY (with the body half received), DOT (after the final
     dot). Values: a reply, DROP, or SILENT; a stage that is not there goes well. {"forward": port} joins the connection
     with a real server. commands: the lines that each connection sent, with TLS taken off; turns: the same as it was
-    read, a bytes object a read (inside TLS: a record). mails: what was accepted.
+    read, a bytes object a read (inside TLS: a record). mails: what was accepted. offers: the reply to EHLO, AUTH only
+    where mode lets it. version, ciphers: the only ones of the server's TLS.
     """
 
-    def __init__(self, bench, certificates, script, mode="implicit", certificate="ecdsa"):
+    OFFERS = ("PIPELINING", "SIZE 10240000", "8BITMIME", "ENHANCEDSTATUSCODES", "AUTH PLAIN LOGIN")
+
+    def __init__(self, bench, certificates, script, mode="implicit", certificate="ecdsa", offers=OFFERS, version=None,
+                 ciphers=None):
         self.script = script
         self.mode = mode
+        self.offers = offers
         self.commands = []
         self.turns = []
         self.mails = []
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificates.chain(certificate), certificates.key(certificate))
+        if version is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # Old versions are asked for on purpose.
+                self._context.minimum_version = self._context.maximum_version = version
+        if ciphers:
+            self._context.set_ciphers(ciphers)
         super().__init__(bench)
 
     def serve(self, client, conversation, index):
@@ -192,6 +204,7 @@ class _Session:
         self.client = client
         self.script = script
         self.mode = evil.mode
+        self.offers = evil.offers
         self.commands = evil.commands[-1]
         self.turns = evil.turns[-1]
         self.mails = evil.mails
@@ -230,11 +243,10 @@ class _Session:
         return say == good
 
     def _offers(self):
-        offers = [HOST, "PIPELINING", "SIZE 10240000", "8BITMIME", "ENHANCEDSTATUSCODES"]
+        auth = self.mode == "clear" or self.tls
+        offers = [HOST] + [offer for offer in self.offers if auth or not offer.startswith("AUTH")]
         if self.mode == "starttls" and not self.tls:
             offers.append("STARTTLS")
-        if self.mode == "clear" or self.tls:
-            offers.append("AUTH PLAIN LOGIN")
         return "\r\n".join(f"250{'-' if offer != offers[-1] else ' '}{offer}" for offer in offers)
 
     def run(self):

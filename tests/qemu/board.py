@@ -9,6 +9,7 @@ the arguments of the one network interface. Console and monitor are added here, 
         answer = board.command("status")
         board.monitor("set_link net0 off")
 """
+import argparse
 import codecs
 import os
 import re
@@ -280,3 +281,35 @@ class Board:
                 escape = byte == 1 and not escape
                 if not escape:
                     self.send(bytes([byte]))
+
+
+def main():
+    """Starts one board in the foreground, its console on this terminal: Ctrl-A x ends, Ctrl-A c is QEMU's monitor."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--board", default="emcraft-sf2", choices=boards())
+    parser.add_argument("--elf", type=Path, help="build/BOARD/firmware.elf if not given")
+    parser.add_argument("--flash", type=Path, required=True, help="flash image, as `make config` writes it")
+    parser.add_argument("--udp", action="append", default=[], metavar="HERE:THERE", help="forward a UDP port")
+    parser.add_argument("--tcp", action="append", default=[], metavar="HERE:THERE", help="forward a TCP port")
+    parser.add_argument("--monitor", metavar="PATH", help="also a Unix socket for QEMU's monitor")
+    parser.add_argument("--print", action="store_true", help="only print QEMU's command line")
+    parser.add_argument("more", nargs="*", help="further arguments for QEMU, behind --")
+    options = parser.parse_args()
+    forwards = [(kind, *ports.split(":", 1)) for kind in ("udp", "tcp") for ports in getattr(options, kind)]
+    elf = options.elf or ROOT / "build" / options.board / "firmware.elf"
+    command = command_line(options.board, elf, options.flash, network(forwards))
+    command += ["-display", "none", "-serial", "mon:stdio", *options.more]
+    if options.monitor:
+        command += ["-monitor", f"unix:{options.monitor},server=on,wait=off"]
+    if options.print:
+        print(shlex.join(command))
+        return
+    sys.stdout.flush()
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        sys.exit(f"cannot start {command[0]}: {error.strerror}")
+
+
+if __name__ == "__main__":
+    main()

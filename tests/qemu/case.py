@@ -110,8 +110,8 @@ class Case:
     def tap(self, port, attack=None):
         return Tap(self.bench, port, attack)
 
-    def evil(self, script, mode="implicit", certificate="ecdsa"):
-        return Evil(self.bench, self.certificates, script, mode, certificate)
+    def evil(self, script, mode="implicit", **more):
+        return Evil(self.bench, self.certificates, script, mode, **more)
 
     # Doing.
 

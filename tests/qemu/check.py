@@ -7,8 +7,11 @@ Each test boots a board of its own with a configuration of its own and sends to 
 server got is asserted on the server's side, what a person is told on the console.
 """
 import argparse
+import email
+import email.policy
 import random
 import re
+import ssl
 import sys
 import time
 from pathlib import Path
@@ -26,7 +29,7 @@ from peers.evil import DROP, SILENT  # noqa: E402
 TESTS = {}  # name: function(case)
 
 
-def test(name, **arguments):
+def test(name, /, **arguments):
     """Registers a test; arguments are handed to the function after the case."""
     def register(function):
         TESTS[name] = lambda case: function(case, **arguments)
@@ -144,6 +147,31 @@ def pipelining(case):
     case.expect(b"SIZE=" in turns[2], f"SIZE is told: {turns[2]}")
 
 
+@test("plain-server", offers=["AUTH PLAIN"])
+@test("login-only-server", offers=["AUTH LOGIN", "SIZE"])
+@test("old-auth-server", offers=["AUTH=LOGIN PLAIN", "AUTH CRAM-MD5 LOGIN", "X-OTHER"])
+def modest_server(case, offers):
+    """A server without PIPELINING and 8BITMIME: one command a turn, and Cyrillic in 7 bits."""
+    evil = case.evil([{}], offers=offers)
+    board = case.boot(case.config(evil.port))
+    case.alert(board, "Дверь открыта")
+    case.accepted(board)
+    case.expect(all(turn.count(b"\r\n") == 1 for turn in evil.turns[0][:5]), f"turns: {evil.turns[0][:5]}")
+    mail = email.message_from_bytes(evil.mails[0], policy=email.policy.default)
+    case.expect(max(evil.mails[0]) < 128, "7 bits")
+    case.expect("Дверь открыта" in mail.get_content() and "Дверь открыта" in mail["Subject"], "decoded")
+
+
+@test("server-without-auth")
+def server_without_auth(case):
+    """AuthUser is set and the server has no AUTH: told, and no mail without it."""
+    evil = case.evil([{}], offers=["PIPELINING"])
+    board = case.boot(case.config(evil.port))
+    case.alert(board)
+    case.told(board, r"sending failed: .*AuthUser is set, but the server offers no AUTH")
+    case.expect(not any(line.startswith("MAIL") for line in evil.commands[0]), f"sent: {evil.commands}")
+
+
 @test("several-recipients")
 def several_recipients(case):
     board = case.boot(case.config(case.servers.exim.port("implicit"), boxes=[case.box, case.box2]))
@@ -253,6 +281,36 @@ def clear_text_needs_consent(case):
     case.alert(board)
     case.accepted(board)
     case.expect(len(evil.mails) == 1, "the mail went")
+
+
+@test("tls-1.3-only", version=ssl.TLSVersion.TLSv1_3, ciphers=None, reason=r"TLS 1\.2|version")
+@test("tls-1.1-only", version=ssl.TLSVersion.TLSv1_1, ciphers="DEFAULT:@SECLEVEL=0", reason=r"TLS 1\.|version")
+@test("cbc-suites-only", version=ssl.TLSVersion.TLSv1_2, ciphers="ECDHE-ECDSA-AES128-SHA256", reason="handshake_failure")
+def no_common_tls(case, version, ciphers, reason):
+    """A server that shares no version or suite with the device: said, and nothing sent."""
+    evil = case.evil([{}], version=version, ciphers=ciphers)
+    board = case.boot(case.config(evil.port))
+    case.alert(board)
+    case.told(board, rf"sending failed: .*(?:{reason}).*\(security\)")
+    case.expect(not any(evil.commands), f"sent: {evil.commands}")
+    case.status(board, r"queue +waiting 1")
+
+
+def suite(case, ciphers, certificate, name):
+    """Each suite that the device offers works."""
+    evil = case.evil([{}], certificate=certificate, ciphers=ciphers, version=ssl.TLSVersion.TLSv1_2)
+    board = case.boot(case.config(evil.port, certificate=certificate))
+    case.alert(board)
+    case.accepted(board)
+    case.status(board, rf"TLS 1\.2 {name}\b")
+    case.expect(len(evil.mails) == 1, f"{len(evil.mails)} mails")
+
+
+for _kind, _certificate in (("ECDSA", "ecdsa"), ("RSA", "rsa")):
+    for _cipher, _name in (("CHACHA20-POLY1305", "CHACHA20-POLY1305"), ("AES128-GCM-SHA256", "AES128-GCM-SHA256"),
+                           ("AES256-GCM-SHA384", "AES256-GCM-SHA384")):
+        test(f"suite-{_certificate}-{_cipher.lower()}", ciphers=f"ECDHE-{_kind}-{_cipher}", certificate=_certificate,
+             name=f"ECDHE-{_kind}-{_name}")(suite)
 
 
 @test("other-end-is-no-tls")
