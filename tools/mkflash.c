@@ -47,6 +47,7 @@ static const char usage[] =
 struct buffer {
     char *bytes;
     size_t size;
+    size_t room;
 };
 
 struct finding {
@@ -102,15 +103,16 @@ static void die(int status, const char *format, ...)
 
 static void append(struct buffer *buffer, const char *bytes, size_t size)
 {
-    char *grown = realloc(buffer->bytes, buffer->size + size + 1);
-
-    if (grown == NULL) {
-        die(1, "mkflash: no memory\n");
+    if (buffer->size + size + 1 > buffer->room) {
+        buffer->room = 2 * (buffer->size + size + 1);
+        buffer->bytes = realloc(buffer->bytes, buffer->room);
+        if (buffer->bytes == NULL) {
+            die(1, "mkflash: no memory\n");
+        }
     }
-    memcpy(grown + buffer->size, bytes, size);
-    buffer->bytes = grown;
+    memcpy(buffer->bytes + buffer->size, bytes, size);
     buffer->size += size;
-    grown[buffer->size] = '\0';
+    buffer->bytes[buffer->size] = '\0';
 }
 
 static void append_string(struct buffer *buffer, const char *string)
