@@ -512,13 +512,13 @@ bool sender_poll(struct sender *sender, const struct sender_now *now)
         return false;
     }
     if (now->blocked != NULL) {
-        if (!sender->waiting_said) {
+        if (sender->waiting_said != now->blocked) {
             say(sender, "sending waits: %s", now->blocked);
-            sender->waiting_said = true;
+            sender->waiting_said = now->blocked;
         }
         return false;
     }
-    sender->waiting_said = false;
+    sender->waiting_said = NULL;
     begin(sender, now);
     return true;
 }
@@ -538,5 +538,5 @@ void sender_hurry(struct sender *sender, bool is_test)
 {
     sender->next_ms = 0;
     sender->is_test = sender->is_test || is_test;
-    sender->waiting_said = false;
+    sender->waiting_said = NULL;
 }
