@@ -9,8 +9,10 @@
  *     tls_close() sends close_notify; then pump until TLS_CLOSED
  *
  * Nothing of the application leaves before TLS_READY: tls_app_tx_buf() has no room until then.
- * Cost: sizeof(struct tls), of which TLS_RECORD_BYTES is one whole record (a server need not honour
- * smaller ones).
+ * Cost: sizeof(struct tls), 22 KB, of which TLS_RECORD_BYTES is one whole record (a server need not
+ * honour smaller ones). tls_net_rx_ack() does the public-key work of a handshake before it returns:
+ * some 10^7 instructions of a Cortex-M3 for P-256 and RSA, 10^8 for P-384. Call from one context
+ * only.
  */
 #ifndef TOCSIN_NET_TLS_H
 #define TOCSIN_NET_TLS_H
