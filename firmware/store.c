@@ -4,15 +4,20 @@
 #include <string.h>
 
 #define VERSION 1
-#define HEADER_BYTES                                                                             \
-    32                  /* Of a slot and of a log block: magic first, CRC last in every version. \
-                         */
-#define TEXT_OFFSET 256 /* Of a slot: the text begins at a page. */
-#define ALIGN 16        /* Records begin at multiples of it, and are padded to it. */
+
+/* Of a slot and of a log block: magic first, CRC last in every version. */
+#define HEADER_BYTES 32
+
+/* Of a slot: the text begins at a page. */
+#define TEXT_OFFSET 256
+
+/* Records begin at multiples of it, and are padded to it. */
+#define ALIGN 16
 #define RECORD_MARK 0x5A
-#define RECORD_BYTES_MAX                                                     \
-    1024 /* Header and padding included; also what ends the log when erased. \
-          */
+
+/* Header and padding included; also how much that is erased ends the log. */
+#define RECORD_BYTES_MAX 1024
+
 #define TYPE_SEED 1
 #define SEED_BYTES (4 + STORE_DEVICE_ID_BYTES + STORE_SEED_BYTES)
 #define PADDED(size) (((uint32_t)(size) + ALIGN - 1) / ALIGN * ALIGN)
@@ -415,9 +420,11 @@ static void scan_block(struct store *store, uint32_t block, const struct header 
 static void skip_damaged(struct store *store)
 {
     const struct flash *flash = store->flash;
-    unsigned index = (store->log_block - flash->log_base) / flash->erase_bytes;
-    uint32_t next = block_address(flash, (index + 1) % block_count(flash));
+    uint32_t next = store->log_block + flash->erase_bytes;
 
+    if (next == flash->log_base + flash->log_bytes) {
+        next = flash->log_base;
+    }
     if (read_header(flash, next, block_magic).state == STATE_DAMAGED &&
         !is_erased(flash, next + HEADER_BYTES, RECORD_BYTES_MAX)) {
         store->boot_count += flash->erase_bytes / ALIGN;

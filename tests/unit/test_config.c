@@ -518,78 +518,73 @@ static void test_server(void **state)
     assert_error("root=a@b\n" CA, "0 mailhub: ", "missing");
 }
 
+static const struct {
+    const char *lines;
+    const char *place; /* NULL: good. */
+    const char *words;
+} network_cases[] = {
+    {"address = dhcp", NULL, NULL},
+    {"address = 192.0.2.10/24\ngateway = 192.0.2.1\ndns = 192.0.2.1", NULL, NULL},
+    {"address = 192.0.2.10\nnetmask = 255.255.255.0\ndns = 192.0.2.1", NULL, NULL},
+    {"netmask = 255.255.255.0\naddress = 192.0.2.10/24\ndns = 192.0.2.1", NULL, NULL},
+    {"address = 192.0.2.10/24\nhost = mail.example.com 192.0.2.1", NULL, NULL},
+    {"address = 192.0.2.10/30\ngateway = 192.0.2.9\ndns = 8.8.8.8", NULL, NULL},
+    {"address = 192.0.2.10\ndns = 8.8.8.8", "0 netmask: ", "missing"},
+    {"address = 192.0.2.10/24", "2 mailhub: ", "nothing can find"},
+    {"address = 192.0.2.10/24\ndns=8.8.8.8\ngateway = 192.0.3.1",
+     "8 gateway: ", "inside the network"},
+    {"address = 192.0.2.10/24\ndns=8.8.8.8\ngateway = 192.0.2.10", "8 gateway: ", "another host"},
+    {"address = 192.0.2.10/24\ndns=8.8.8.8\ngateway = 192.0.2.255", "8 gateway: ", "another host"},
+    {"address = 192.0.2.0/24\ndns=8.8.8.8", "6 address: ", "of a host"},
+    {"address = 192.0.2.255/24\ndns=8.8.8.8", "6 address: ", "of a host"},
+    {"address = 127.0.0.1/8\ndns=8.8.8.8", "6 address: ", "of a host"},
+    {"address = 224.0.0.1/8\ndns=8.8.8.8", "6 address: ", "of a host"},
+    {"address = 192.0.2.10/31\ndns=8.8.8.8", "6 address: ", "expected dhcp"},
+    {"address = 192.0.2.10/0\ndns=8.8.8.8", "6 address: ", "expected dhcp"},
+    {"address = 192.0.2.10/x\ndns=8.8.8.8", "6 address: ", "expected dhcp"},
+    {"address = 0.0.0.0/24", "6 address: ", "expected dhcp"},
+    {"address = auto", "6 address: ", "expected dhcp"},
+    {"address = 192.0.2.10/24\ndns=8.8.8.8\nnetmask = 255.255.0.0", "8 netmask: ", "the same mask"},
+    {"address = 192.0.2.10\ndns=8.8.8.8\nnetmask = 255.0.255.0", "8 netmask: ", "expected a mask"},
+    {"netmask = 255.255.255.0", "6 netmask: ", "DHCP gives"},
+    {"gateway = 192.0.2.1", "6 gateway: ", "DHCP gives"},
+    {"address = 192.0.2.10/24\ndns=8.8.8.8\ngateway = router", "8 gateway: ", "an IPv4 address"},
+    {"dns = 8.8.8.8, 8.8.4.4:5353", NULL, NULL},
+    {"dns = 8.8.8.8 8.8.4.4", NULL, NULL},
+    {"dns = 8.8.8.8\ndns = 8.8.4.4", NULL, NULL},
+    {"dns = 8.8.8.8\ndns = 8.8.4.4\ndns = 1.1.1.1", "8 dns: ", "at most 2"},
+    {"dns = dns.example.com", "6 dns: ", "expected an IPv4 address"},
+    {"dns = 8.8.8.8:0", "6 dns: ", "expected an IPv4 address"},
+    {"sntp = time.example.com, 192.0.2.1:1123", NULL, NULL},
+    {"sntp = a.test\nsntp = b.test\nsntp = c.test", "8 sntp: ", "at most 2"},
+    {"sntp = off", NULL, NULL},
+    {"sntp = a.test\nsntp = off", "7 sntp: ", "off alone"},
+    {"sntp = a:b", "6 sntp: ", "expected HOST"},
+    {"address=192.0.2.10/24\nhost=mail.example.com 192.0.2.1\nsntp=t.test",
+     "8 sntp: ", "nothing can"},
+    {"host = a 1.2.3.4\nhost = b 1.2.3.4", NULL, NULL},
+    {"host = a 1.2.3.4\nhost = A 1.2.3.5", "7 host: ", "already"},
+    {"host = a", "6 host: ", "expected NAME ADDRESS"},
+    {"host = 1.2.3.4 a", "6 host: ", "expected NAME ADDRESS"},
+    {"host = a 1.2.3.4 b", "6 host: ", "expected NAME ADDRESS"},
+    {"host = a_b 1.2.3.4", "6 host: ", "expected NAME ADDRESS"},
+    {"host=a 1.1.1.1\nhost=b 1.1.1.1\nhost=c 1.1.1.1\nhost=d 1.1.1.1\nhost=e 1.1.1.1\nhost=f "
+     "1.1.1.1\n"
+     "host=g 1.1.1.1",
+     "12 host: ", "at most 6"},
+};
+
 static void test_network(void **state)
 {
-    static const struct {
-        const char *lines;
-        const char *place; /* NULL: good. */
-        const char *words;
-    } cases[] = {
-        {"address = dhcp", NULL, NULL},
-        {"address = 192.0.2.10/24\ngateway = 192.0.2.1\ndns = 192.0.2.1", NULL, NULL},
-        {"address = 192.0.2.10\nnetmask = 255.255.255.0\ndns = 192.0.2.1", NULL, NULL},
-        {"netmask = 255.255.255.0\naddress = 192.0.2.10/24\ndns = 192.0.2.1", NULL, NULL},
-        {"address = 192.0.2.10/24\nhost = mail.example.com 192.0.2.1", NULL, NULL},
-        {"address = 192.0.2.10/30\ngateway = 192.0.2.9\ndns = 8.8.8.8", NULL, NULL},
-        {"address = 192.0.2.10\ndns = 8.8.8.8", "0 netmask: ", "missing"},
-        {"address = 192.0.2.10/24", "2 mailhub: ", "nothing can find"},
-        {"address = 192.0.2.10/24\ndns=8.8.8.8\ngateway = 192.0.3.1",
-         "8 gateway: ", "inside the network"},
-        {"address = 192.0.2.10/24\ndns=8.8.8.8\ngateway = 192.0.2.10",
-         "8 gateway: ", "another host"},
-        {"address = 192.0.2.10/24\ndns=8.8.8.8\ngateway = 192.0.2.255",
-         "8 gateway: ", "another host"},
-        {"address = 192.0.2.0/24\ndns=8.8.8.8", "6 address: ", "of a host"},
-        {"address = 192.0.2.255/24\ndns=8.8.8.8", "6 address: ", "of a host"},
-        {"address = 127.0.0.1/8\ndns=8.8.8.8", "6 address: ", "of a host"},
-        {"address = 224.0.0.1/8\ndns=8.8.8.8", "6 address: ", "of a host"},
-        {"address = 192.0.2.10/31\ndns=8.8.8.8", "6 address: ", "expected dhcp"},
-        {"address = 192.0.2.10/0\ndns=8.8.8.8", "6 address: ", "expected dhcp"},
-        {"address = 192.0.2.10/x\ndns=8.8.8.8", "6 address: ", "expected dhcp"},
-        {"address = 0.0.0.0/24", "6 address: ", "expected dhcp"},
-        {"address = auto", "6 address: ", "expected dhcp"},
-        {"address = 192.0.2.10/24\ndns=8.8.8.8\nnetmask = 255.255.0.0",
-         "8 netmask: ", "the same mask"},
-        {"address = 192.0.2.10\ndns=8.8.8.8\nnetmask = 255.0.255.0",
-         "8 netmask: ", "expected a mask"},
-        {"netmask = 255.255.255.0", "6 netmask: ", "DHCP gives"},
-        {"gateway = 192.0.2.1", "6 gateway: ", "DHCP gives"},
-        {"address = 192.0.2.10/24\ndns=8.8.8.8\ngateway = router",
-         "8 gateway: ", "an IPv4 address"},
-        {"dns = 8.8.8.8, 8.8.4.4:5353", NULL, NULL},
-        {"dns = 8.8.8.8 8.8.4.4", NULL, NULL},
-        {"dns = 8.8.8.8\ndns = 8.8.4.4", NULL, NULL},
-        {"dns = 8.8.8.8\ndns = 8.8.4.4\ndns = 1.1.1.1", "8 dns: ", "at most 2"},
-        {"dns = dns.example.com", "6 dns: ", "expected an IPv4 address"},
-        {"dns = 8.8.8.8:0", "6 dns: ", "expected an IPv4 address"},
-        {"sntp = time.example.com, 192.0.2.1:1123", NULL, NULL},
-        {"sntp = a.test\nsntp = b.test\nsntp = c.test", "8 sntp: ", "at most 2"},
-        {"sntp = off", NULL, NULL},
-        {"sntp = a.test\nsntp = off", "7 sntp: ", "off alone"},
-        {"sntp = a:b", "6 sntp: ", "expected HOST"},
-        {"address=192.0.2.10/24\nhost=mail.example.com 192.0.2.1\nsntp=t.test",
-         "8 sntp: ", "nothing can"},
-        {"host = a 1.2.3.4\nhost = b 1.2.3.4", NULL, NULL},
-        {"host = a 1.2.3.4\nhost = A 1.2.3.5", "7 host: ", "already"},
-        {"host = a", "6 host: ", "expected NAME ADDRESS"},
-        {"host = 1.2.3.4 a", "6 host: ", "expected NAME ADDRESS"},
-        {"host = a 1.2.3.4 b", "6 host: ", "expected NAME ADDRESS"},
-        {"host = a_b 1.2.3.4", "6 host: ", "expected NAME ADDRESS"},
-        {"host=a 1.1.1.1\nhost=b 1.1.1.1\nhost=c 1.1.1.1\nhost=d 1.1.1.1\nhost=e 1.1.1.1\nhost=f "
-         "1.1.1.1\n"
-         "host=g 1.1.1.1",
-         "12 host: ", "at most 6"},
-    };
-
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof network_cases / sizeof network_cases[0]; i++) {
         char text[1000];
 
-        snprintf(text, sizeof text, BASE "%s\n", cases[i].lines);
-        if (cases[i].place == NULL) {
+        snprintf(text, sizeof text, BASE "%s\n", network_cases[i].lines);
+        if (network_cases[i].place == NULL) {
             assert_good(text);
         } else {
-            assert_error(text, cases[i].place, cases[i].words);
+            assert_error(text, network_cases[i].place, network_cases[i].words);
         }
     }
     assert_more("dns = 8.8.8.8, 8.8.4.4:5353\nsntp = t.test:1123\nhost = mail.test 10.0.2.2\n"
