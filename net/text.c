@@ -137,30 +137,30 @@ void text_add_ipv4(struct text *text, uint32_t address_be)
  * none. */
 static size_t utf8_decode(const uint8_t *bytes, size_t size, uint32_t *value)
 {
-    static const uint32_t lowest[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t length = 1;
+    uint32_t first = bytes[0];
+    size_t length = first < 0x80   ? 1
+                    : first < 0xC2 ? 0
+                    : first < 0xE0 ? 2
+                    : first < 0xF0 ? 3
+                    : first < 0xF5 ? 4
+                                   : 0;
 
-    if (bytes[0] < 0x80) {
-        *value = bytes[0];
-        return 1;
+    *value = first;
+    if (length <= 1 || length > size) {
+        return length > size ? 0 : length;
     }
-    if (bytes[0] >= 0xC2 && bytes[0] <= 0xF4) {
-        length = bytes[0] < 0xE0 ? 2 : bytes[0] < 0xF0 ? 3 : 4;
-    }
-    if (length == 1 || length > size) {
-        return 0;
-    }
-    *value = bytes[0] & (0x7Fu >> length);
+    first &= 0x7Fu >> length;
     for (size_t i = 1; i < length; i++) {
-        if ((bytes[i] & 0xC0) != 0x80) {
+        if (bytes[i] >> 6 != 2) {
             return 0;
         }
-        *value = *value << 6 | (bytes[i] & 0x3Fu);
+        first = first << 6 | (bytes[i] & 0x3Fu);
     }
-    if (*value < lowest[length] || *value > 0x10FFFF || (*value >= 0xD800 && *value <= 0xDFFF)) {
-        return 0;
-    }
-    return length;
+    *value = first;
+    /* Longer than it need be, a surrogate, or above the last code point. */
+    return first >> (5 * length - 4) == 0 || first >> 11 == 0xD800 >> 11 || first > 0x10FFFF
+               ? 0
+               : length;
 }
 
 /* C0, DEL, C1, line and paragraph separator, and the overrides of writing direction. */
@@ -205,44 +205,42 @@ struct text_date text_date(uint64_t unix_s, int32_t zone_minutes)
     int64_t local = (int64_t)unix_s + (int64_t)zone_minutes * 60;
     uint64_t seconds = local > 0 ? (uint64_t)local : 0;
     uint32_t days = (uint32_t)(seconds / 86400);
-    uint32_t rest = (uint32_t)(seconds % 86400);
+    uint32_t rest = (uint32_t)seconds - days * 86400; /* Below 86,400, so that 32 bits do. */
     /* Years that begin on 1 March put the leap day last; 719,468 days lie before 1970 in that
-     * count. */
-    uint32_t z = days + 719468;
-    uint32_t era = z / 146097;
-    uint32_t day_of_era = z - era * 146097;
-    uint32_t year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    uint32_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    uint32_t month_index = (5 * day_of_year + 2) / 153;
-    struct text_date date = {
-        .month = (uint8_t)(month_index < 10 ? month_index + 3 : month_index - 9),
-        .day = (uint8_t)(day_of_year - (153 * month_index + 2) / 5 + 1),
+     * count. Four times the days, and centuries and years come out by plain division. */
+    uint32_t quarters = 4 * (days + 719468) + 3;
+    uint32_t century = quarters / 146097;
+    uint32_t year_quarters = quarters % 146097 | 3;
+    uint32_t day_of_year = year_quarters % 1461 / 4;
+    uint32_t month_days = 5 * day_of_year + 2;
+    uint32_t month = month_days / 153 + 3;
+    uint32_t next_year = month > 12;
+
+    return (struct text_date){
+        .year = (uint16_t)(100 * century + year_quarters / 1461 + next_year),
+        .month = (uint8_t)(month - 12 * next_year),
+        .day = (uint8_t)(month_days % 153 / 5 + 1),
         .hour = (uint8_t)(rest / 3600),
         .minute = (uint8_t)(rest / 60 % 60),
         .second = (uint8_t)(rest % 60),
         .weekday = (uint8_t)((days + 4) % 7),
     };
-
-    date.year = year_of_era + era * 400 + (date.month <= 2 ? 1 : 0);
-    return date;
 }
 
 void text_add_time(struct text *text, uint64_t unix_s, int32_t zone_minutes)
 {
     struct text_date date = text_date(unix_s, zone_minutes);
 
-    text_add_pad(text, date.year, 4);
-    text_add_char(text, '-');
-    text_add_pad(text, date.month, 2);
-    text_add_char(text, '-');
-    text_add_pad(text, date.day, 2);
-    text_add_char(text, ' ');
-    text_add_pad(text, date.hour, 2);
-    text_add_char(text, ':');
-    text_add_pad(text, date.minute, 2);
-    text_add_char(text, ':');
-    text_add_pad(text, date.second, 2);
+    text_format(text, "%04u-%02u-%02u %02u:%02u:%02u", date.year, date.month, date.day, date.hour,
+                date.minute, date.second);
+}
+
+const char *text_item(const char *list, size_t index)
+{
+    for (; index > 0; index--) {
+        list += strlen(list) + 1;
+    }
+    return list;
 }
 
 bool text_copy(char *out, size_t size, const char *string)
@@ -255,21 +253,17 @@ bool text_copy(char *out, size_t size, const char *string)
 
 bool text_parse_u32(const char *string, uint32_t max, uint32_t *value)
 {
-    uint64_t sum = 0;
+    uint32_t sum = 0;
 
-    if (*string == '\0') {
-        return false;
-    }
-    for (; *string != '\0'; string++) {
-        if (*string < '0' || *string > '9') {
+    do {
+        uint32_t digit = (uint32_t)*string - '0';
+
+        if (digit > 9 || digit > max || sum > (max - digit) / 10) {
             return false;
         }
-        sum = sum * 10 + (uint64_t)(*string - '0');
-        if (sum > max) {
-            return false;
-        }
-    }
-    *value = (uint32_t)sum;
+        sum = sum * 10 + digit;
+    } while (*++string != '\0');
+    *value = sum;
     return true;
 }
 
@@ -304,13 +298,6 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
-bool text_equal_nocase(const char *a, const char *b)
-{
-    for (; *a != '\0' && lower(*a) == lower(*b); a++, b++) {
-    }
-    return lower(*a) == lower(*b);
-}
-
 bool text_starts_nocase(const char *string, const char *prefix)
 {
     for (; *prefix != '\0'; string++, prefix++) {
@@ -319,4 +306,9 @@ bool text_starts_nocase(const char *string, const char *prefix)
         }
     }
     return true;
+}
+
+bool text_equal_nocase(const char *a, const char *b)
+{
+    return text_starts_nocase(a, b) && a[strlen(b)] == '\0';
 }

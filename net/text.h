@@ -61,13 +61,16 @@ bool text_parse_u32(const char *string, uint32_t max, uint32_t *value);
 /* Dotted quad to network byte order; false: not exactly that. */
 bool text_parse_ipv4(const char *string, uint32_t *address_be);
 
+/* The string of that number in a list such as "red\0green\0blue": a table without pointers. */
+const char *text_item(const char *list, size_t index);
+
 /* ASCII case ignored, whatever the locale. */
 bool text_equal_nocase(const char *a, const char *b);
 bool text_starts_nocase(const char *string, const char *prefix);
 
 /* Civil date of a day count since 1970-01-01 (proleptic Gregorian, UTC). */
 struct text_date {
-    uint32_t year;
+    uint16_t year;
     uint8_t month, day, hour, minute, second, weekday; /* month 1..12; weekday 0 = Sunday. */
 };
 struct text_date text_date(uint64_t unix_s, int32_t zone_minutes);
