@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define LINK_LOST_MS_MAX 3000 /* A shorter gap is left to TCP. */
+
 const char *sender_stage_name(enum sender_stage stage)
 {
     static const char *const name[SENDER_STAGE_COUNT] = {
@@ -234,14 +236,15 @@ static void begin(struct sender *sender, const struct sender_now *now)
     session_start(&sender->session, &params, now->now_ms);
 }
 
-/* "BOOT.SEQUENCE.DEVICE@DOMAIN": the same on every try of this alert, and of no other. */
+/* "TIME.BOOT.SEQUENCE.DEVICE@DOMAIN": the same on every try of this alert, and of no other. */
 static void name_message(struct sender *sender)
 {
     const char *at = strchr(sender->params.config->from, '@');
 
-    text_print(sender->message_id, sizeof sender->message_id, "%u.%u.%s%s",
-               (unsigned)sender->alert.boot_count, (unsigned)sender->alert.sequence,
-               sender->params.device_id, at != NULL ? at : "@tocsin.invalid");
+    text_print(sender->message_id, sizeof sender->message_id, "%llu.%u.%u.%s%s",
+               (unsigned long long)sender->alert.unix_s, (unsigned)sender->alert.boot_count,
+               (unsigned)sender->alert.sequence, sender->params.device_id,
+               at != NULL ? at : "@tocsin.invalid");
 }
 
 static void choose_recipients(struct sender *sender)
@@ -469,6 +472,7 @@ static void end(struct sender *sender, const struct sender_now *now)
     sender->next_ms = now->now_ms + backoff_ms(sender, sender->failures);
     if (sender->have_item) {
         sender->item.attempts += sender->item.attempts < UINT8_MAX ? 1 : 0;
+        sender->item.refused = error == E_PERMANENT; /* Refused in the middle of its body. */
         queue_update(sender->params.queue, &sender->item);
         sender->have_item = false;
     }
@@ -481,9 +485,24 @@ static void end(struct sender *sender, const struct sender_now *now)
     sender->is_test = false;
 }
 
+/* A connection does not outlive its link: without this, a mail would wait for the engine's patience and for
+ * TCP's retransmissions after the link is back. */
+static void follow_link(struct sender *sender, const struct sender_now *now)
+{
+    if (now->blocked == NULL || now->blocked_stage > SENDER_ADDRESS) {
+        sender->link_lost_ms = 0;
+    } else if (sender->link_lost_ms == 0) {
+        sender->link_lost_ms = now->now_ms;
+    } else if (now->now_ms - sender->link_lost_ms > LINK_LOST_MS_MAX) {
+        session_abort(&sender->session);
+    }
+}
+
 static bool run(struct sender *sender, const struct sender_now *now)
 {
     bool moved = session_poll(&sender->session, now->now_ms);
+
+    follow_link(sender, now);
 
     if (sender->session.phase == SESSION_ENGINE) {
         follow_engine(sender, now->now_ms);
@@ -505,6 +524,12 @@ bool sender_poll(struct sender *sender, const struct sender_now *now)
 {
     struct queue_item item;
 
+    if (now->blocked != NULL) {
+        sender->was_blocked = true;
+    } else if (sender->was_blocked) {
+        sender->was_blocked = false; /* What was in the way is gone: no backoff. */
+        sender->next_ms = 0;
+    }
     if (sender->running) {
         return run(sender, now);
     }
