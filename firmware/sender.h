@@ -97,6 +97,7 @@ struct sender {
     uint8_t failures;   /* Sessions that failed in a row; sticks at 255. */
     uint64_t stage_ms;  /* When the stage in hand began. */
     uint64_t next_ms;   /* No session before this. */
+    uint64_t link_lost_ms; /* Since when the link has been away during a session; 0: it is there. */
     uint32_t sessions, resumed, accepted, failed;
     uint64_t last_accepted_unix_s;
     char last_error[SENDER_TEXT_BYTES]; /* "" when the last session was good. */
