@@ -5,6 +5,8 @@
 #include "hal/clock.h"
 #include "hal/mmio.h"
 
+#include <stdbool.h>
+
 #define PERIOD_MS 100u
 
 /* The one timer of the one CPU. */
@@ -31,22 +33,31 @@ struct moment {
     uint32_t ticks; /* Within the period. */
 };
 
+/* The latest that was told: no later call tells less. */
+static struct moment latest;
+
 static struct moment now(void)
 {
     uint32_t state = irq_lock();
     uint32_t value = mmio_read(SYST_CVR);
     struct moment moment = {periods, 0};
+    bool wrapped = (mmio_read(SCB_ICSR) & SCB_ICSR_PENDSTSET) != 0;
 
     /* The counter may have wrapped without its interrupt having been taken. Only a value read after
      * the pending bit was seen surely belongs to the new period. */
-    if (mmio_read(SCB_ICSR) & SCB_ICSR_PENDSTSET) {
+    if (wrapped) {
         value = mmio_read(SYST_CVR);
         moment.periods++;
-        moment.ticks = value == 0 ? 0 : period_ticks - value;
-    } else {
-        /* 0 here is the end of the old period, whose interrupt has yet to come up. */
-        moment.ticks = value == 0 ? period_ticks - 1 : period_ticks - value;
     }
+    moment.ticks = value == 0 ? 0 : period_ticks - value;
+    /* 0 without the pending bit is the end of a period whose interrupt has yet to come up, or the
+     * beginning of one whose interrupt has been taken; a stand-still is right for both. */
+    bool unsure = value == 0 && !wrapped;
+    if (unsure || moment.periods < latest.periods ||
+        (moment.periods == latest.periods && moment.ticks < latest.ticks)) {
+        moment = latest;
+    }
+    latest = moment;
     irq_unlock(state);
     return moment;
 }
