@@ -12,9 +12,11 @@ struct fault_frame {
     uint32_t stacked[8]; /* r0-r3, r12, lr, pc, xpsr; zeros when sp points outside of the stack. */
 };
 
-static struct fault_frame fault_frame __attribute__((section(".noinit"), used));
+/* The assembler below knows these two by name, so they are not static. */
+extern struct fault_frame fault_frame;
+struct fault_frame fault_frame __attribute__((section(".noinit"), used));
 
-__attribute__((used, noreturn)) static void fault_report(void);
+void fault_report(void) __attribute__((used, noreturn));
 
 /* No stack may be used before the pointer is known to be good, and what it held is saved first. The
  * stack is begun anew, for nothing returns from here. */
@@ -123,7 +125,7 @@ static void fault_registers(const struct fault_frame *frame, bool stack_bad)
     crash_print("\r\n");
 }
 
-static void fault_report(void)
+void fault_report(void)
 {
     const struct fault_frame *frame = &fault_frame;
 
