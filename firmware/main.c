@@ -13,7 +13,7 @@ static struct link_lwip link_to_server;
 /* Empty functions whose addresses tools/bench.py knows: guest instructions are counted between them. */
 #define MARK(name)                                                                                 \
     void name(void);                                                                               \
-    __attribute__((noipa, used)) void name(void)                                                      \
+    __attribute__((noipa, used)) void name(void)                                                   \
     {                                                                                              \
         __asm__ volatile("");                                                                      \
     }

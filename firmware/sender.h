@@ -93,6 +93,7 @@ struct sender {
     bool authenticated;
     bool is_test;
     const char *waiting_said; /* The reason for waiting that the log has. */
+    bool was_blocked;
     uint8_t stage;      /* Next one to be reported. */
     uint8_t failures;   /* Sessions that failed in a row; sticks at 255. */
     uint64_t stage_ms;  /* When the stage in hand began. */
