@@ -195,7 +195,8 @@ static void test_text_forms(void **state)
     assert_error(BASE "= value\n", "6 : ", "expected a line");
     assert_error(BASE "hostname = a\x01\n", "6 : ", "control character");
     assert_error(BASE "from_name = B\xFCro\n", "6 : ", "UTF-8");
-    assert_more("# B\xFCro and \x01 may stand in a comment\nfrom_name = B\xC3\xBCro\n");
+    assert_more(
+        "# B\xFCro and \x01 may stand in a comment\n; so B\xFCro\nfrom_name = B\xC3\xBCro\n");
     assert_string_equal(config.from_name, "B\xC3\xBCro");
     parse_pieces("\xFF\xFEr\0o\0", 6, 6);
     assert_non_null(strstr(findings.text, "1 : the text is UTF-16"));
@@ -269,6 +270,14 @@ static void test_recipients(void **state)
     assert_error(BASE
                  "root = b@e.com,c@e.com,d@e.com\nroot=e@e.com,f@e.com,g@e.com,h@e.com,i@e.com\n",
                  "7 root: ", "at most 8");
+    snprintf(text, sizeof text, "root=");
+    for (unsigned i = 0; i < 8; i++) { /* 8 fit by number, but these not by size. */
+        size_t length = strlen(text);
+
+        snprintf(text + length, sizeof text - length, "%050u@aaaaaaaaaaaa.example.com,", i);
+    }
+    snprintf(text + strlen(text), sizeof text - strlen(text), "\nmailhub=m.test\n" CA);
+    assert_error(text, "1 root: ", "512 bytes in all");
     assert_error("root = admin\nmailhub = m.test\n" CA, "1 root: ", "with its domain");
     assert_error("mailhub = m.test\n" CA, "0 root: ", "missing");
     assert_error("root =\nmailhub = m.test\n" CA, "0 root: ", "missing");
