@@ -1,6 +1,6 @@
 /* sf2_mac.h - the SmartFusion2's Ethernet MAC over MII (UG0331, "Ethernet MAC").
  *
- * Four receive and two transmit buffers in eSRAM, about 9.3 KB. Frames to send are copied.
+ * Four receive buffers and one to send from in eSRAM, about 7.8 KB. Frames to send are copied.
  * Multicast frames and those with errors are dropped by the chip.
  */
 #ifndef TOCSIN_HAL_DRIVERS_SF2_MAC_H
