@@ -38,7 +38,7 @@ export BOARDS BOARD JOBS
 help: ## this list
 	@echo "Tocsin: mail alerts from bare metal. Targets:"
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/    make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
-	    awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+	    awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 	@echo "Variables:"
 	@echo "    BOARD=$(BOARD)    one of: $(BOARDS)"
 	@echo "    CONFIG=file          configuration to use (make config, make run)"

@@ -26,7 +26,7 @@ def main():
     lost = [name for name in wanted
             if not re.search(rf"Test\s+#\d+: {name} \.+\s+Passed", done.stdout)]
     for line in done.stdout.splitlines():
-        if re.search(r"\[ *(ERROR|FAILED) |ERROR: \w+Sanitizer|runtime error:|\): error:|: failed", line):
+        if re.search(r"\[ *(ERROR|FAILED) |ERROR: \w+Sanitizer|runtime error:|: error:", line):
             print(line)
     for name in lost:
         print(f"{name}: failed")

@@ -71,13 +71,13 @@ def make_table(board, path):
     """Write the plugin's table of ranges, marks and calls from the firmware's map."""
     build = ROOT / "build" / board
     sections = size.sections_of(build / "firmware.elf")
-    text = (build / "firmware.map").read_text(encoding="utf-8")
     ranges, points = [], []
-    for output, section, address, count, entry in size.map_entries(text):
+    for output, section, address, count, entry in size.pieces(board):
         if sections.get(output, ("",))[0] != "text" or section.startswith(".rodata"):
             continue
         ranges.append((address, address + count, bench_part(entry)))
-        function = section.removeprefix(".text.")
+        # Of a function that the compiler split, the one that is called bears no ".part".
+        function = section if ".part." in section else size.symbol_of(section)
         for name, where, what in CALLS:
             if re.search(where, object_name(entry)) and re.fullmatch(what, function):
                 points.append(("call", name, address))
@@ -137,7 +137,7 @@ def instructions_to_accepted(out):
 def measure(board, certificate):
     """Two mails on one board: (marks, calls, the answer to `status`)."""
     from board import Board
-    from device import elf_of, make_image, settings, text_of
+    from device import GUEST_HOST, elf_of, make_image, mkflash_of, settings, text_of
     from peers import Bench, Certificates, Chrony, Dovecot, Exim
     with Bench(f"bench-{certificate}", limit_s=RUN_LIMIT_S) as bench:
         certificates = Certificates(bench)
@@ -146,9 +146,9 @@ def measure(board, certificate):
         chrony = Chrony(bench)
         config = settings(exim.port("implicit", certificate), "implicit",
                           certificates.root(certificate), ["admin"], dovecot.user,
-                          dovecot.password, chrony.port)
+                          dovecot.password, sntp=f"{GUEST_HOST}:{chrony.port}")
         image = bench.folder / "flash.img"
-        make_image(board, bench.write("device.conf", text_of(config)), image)
+        make_image(mkflash_of(board), bench.write("device.conf", text_of(config)), image)
         extra, out = plugin(board, bench.folder)
         with Board(board, elf_of(board), image, extra=extra) as device:
             device.wait(r" accepted by ", MAIL_LIMIT_S)

@@ -16,6 +16,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,8 +26,9 @@ PARTS = {
     "net": r"libnet\w*\.a",
     "bearssl": r"libbearssl\.a",
     "lwip": r"liblwip\.a",
-    "hal": r"libhal\.a|libboard\.a",
+    "hal": r"libhal\.a|libboard\.a|^\.vectors|^\.noinit",
     "libc": r"libc\.a|libgcc\.a|libm\.a|libsemihost\.a|crt\w*\.o",
+    "strings": r"^\.rodata\.str",
 }
 STACK, PADDING = "stack", "padding"
 KINDS = ("text", "rodata", "data", "bss", "stack")
@@ -89,6 +91,76 @@ def map_entries(text):
             yield output, match[1], int(match[2], 16), int(match[3], 16), match[4]
 
 
+def defined_in(build):
+    """{symbol: [object that defines it]}, from what the firmware is linked from."""
+    objects = defaultdict(list)
+    archives = [*build.glob("*.a"), *build.glob("boards/*.a"),
+                *build.glob("boards/CMakeFiles/firmware.elf.dir/**/*.obj")]
+    done = subprocess.run(["arm-none-eabi-readelf", "--symbols", "--wide", *archives],
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+    # Num Value Size Type Bind Vis Ndx Name
+    row = re.compile(r"\s*\d+: \w+ +\w+ (\w+) +\w+ +\w+ +(?:\d+|ABS) (\S+)")
+    name = ""
+    for line in done.stdout.splitlines():
+        if line.startswith("File: "):
+            name = line.removeprefix("File: ")
+        elif (match := row.match(line)) and match[1] in ("FUNC", "OBJECT", "FILE"):
+            # A source file's name stands for the functions that have no symbol left in its object.
+            objects[match[2]].append(name)
+    return objects
+
+
+def sources_of(elf, addresses):
+    """{address: name of the source file of the function there}, from the debug information."""
+    done = subprocess.run(["arm-none-eabi-addr2line", "--addresses", "--inlines", "--exe", elf,
+                           *map(hex, addresses)], stdout=subprocess.PIPE, text=True, check=True)
+    sources = {}
+    address = None
+    for line in done.stdout.splitlines():
+        if line.startswith("0x"):
+            address = int(line, 16)
+        else:
+            # Of functions that are inlined at this place, the outermost comes last.
+            sources[address] = Path(line.rsplit(":", 1)[0]).name
+    return sources
+
+
+def symbol_of(section):
+    """The function or variable whose section this is, under the name that its source gives it."""
+    symbol = re.sub(r"^\.(?:text|rodata|data|bss)\.(?:(?:startup|unlikely|hot)\.)?", "", section)
+    symbol = re.sub(r"\.(?:str|cst)\d[\d.]*$", "", symbol)
+    return re.sub(r"(?:\.(?:constprop|isra|part|lto_priv|cold)(?:\.\d+)?)+$", "", symbol)
+
+
+@cache
+def pieces(board):
+    """[(output section, input section, address, bytes, object)] of all that is in the image.
+
+    After link-time optimization everything comes from one object. Then the debug information tells
+    whose a function is, and the name that its section bears whose a variable or a string is."""
+    build = ROOT / "build" / board
+    sections = sections_of(build / "firmware.elf")
+    entries = [entry for entry in map_entries((build / "firmware.map").read_text(encoding="utf-8"))
+               if entry[0] in sections]
+    if not any(".ltrans" in entry[4] for entry in entries):
+        return entries
+    objects = defined_in(build)
+    sources = sources_of(build / "firmware.elf",
+                         [address for _, section, address, _, name in entries
+                          if ".ltrans" in name and section.startswith(".text.")])
+    result = []
+    for output, section, address, count, name in entries:
+        if ".ltrans" in name:
+            found = objects.get(symbol_of(section), [])
+            # Clones that the compiler made may lack a line of their own: then the name has to do.
+            source = sources.get(address, "")
+            found = ([known for known in found if f"({source}." in known] or objects.get(source)
+                     or found)
+            name = found[0] if found else section
+        result.append((output, section, address, count, name))
+    return result
+
+
 def part_of(name):
     for part, names in PARTS.items():
         if re.search(names, name):
@@ -105,7 +177,7 @@ def measure(board):
     sections = sections_of(elf)
     table = defaultdict(lambda: dict.fromkeys(KINDS, 0))
     accounted = dict.fromkeys(sections, 0)
-    for output, section, _, size, name in map_entries(map_file.read_text(encoding="utf-8")):
+    for output, section, _, size, name in pieces(board):
         if output not in sections or sections[output][0] == "stack":
             continue
         kind = sections[output][0]
@@ -159,9 +231,7 @@ def print_top(board, count):
     build = ROOT / "build" / board
     sections = sections_of(build / "firmware.elf")
     entries = [(size, section, Path(name.strip()).name, sections[output][0])
-               for output, section, _, size, name in map_entries(
-                   (build / "firmware.map").read_text(encoding="utf-8"))
-               if output in sections]
+               for output, section, _, size, name in pieces(board) if output in sections]
     for what, kinds in (("flash", ("text",)), ("RAM", ("data", "bss"))):
         print(f"{board}, largest in {what}:")
         chosen = sorted((entry for entry in entries if entry[3] in kinds), reverse=True)[:count]
@@ -175,7 +245,8 @@ def markdown(tables):
     boards = list(tables)
     parts = [part for part in [*PARTS, "other", PADDING, STACK]
              if any(part in order(table) for table in tables.values())]
-    lines = [f"| bytes ({compiler()}) | " + " | ".join(f"{board} flash | RAM" for board in boards) + " |",
+    lines = [f"| bytes ({compiler()}) | "
+             + " | ".join(f"{board} flash | RAM" for board in boards) + " |",
              "|---|" + "---:|---:|" * len(boards)]
     for part in parts:
         cells = [f"{value:,}" for table in tables.values()

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""What clang-format does not hold: lines of at most 100 columns, functions of at most 70 lines, no
-tabs, no blanks at a line's end, a newline at the file's end. Also that every Python file parses."""
+"""What clang-format does not hold: lines of at most 100 columns (120 in scripts), functions of at most
+70 lines, no tabs, no blanks at a line's end, a newline at the file's end, Python that parses."""
 
 import ast
 import sys
 from pathlib import Path
 
 COLUMNS_MAX = 100
+SCRIPT_COLUMNS_MAX = 120
 FUNCTION_LINES_MAX = 70
 SUFFIXES = {".c", ".h", ".S", ".ld", ".py", ".sh", ".cmake"}
 FOLDERS = ("net", "hal", "firmware", "boards", "tools", "tests")
@@ -27,9 +28,10 @@ def long_functions(lines):
 def check(path):
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines()
+    columns_max = SCRIPT_COLUMNS_MAX if path.suffix in (".py", ".sh") else COLUMNS_MAX
     for number, line in enumerate(lines, 1):
-        if len(line) > COLUMNS_MAX:
-            yield number, f"{len(line)} columns, at most {COLUMNS_MAX}"
+        if len(line) > columns_max:
+            yield number, f"{len(line)} columns, at most {columns_max}"
         if "\t" in line:
             yield number, "a tab"
         if "/*" in line and line.endswith("\\") and "*/" not in line:
