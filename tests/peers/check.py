@@ -112,7 +112,8 @@ def check_tap(bench, server, certificates):
 
 
 def check_evil(bench, server, dovecot, certificates):
-    evil = Evil(bench, certificates, [{"BODY": DROP}, {"DATA": "451 4.3.0 Later"}, {}, {"forward": server.port("implicit")}])
+    script = [{"BODY": DROP}, {"DATA": "451 4.3.0 Later"}, {}, {"forward": server.port("implicit")}]
+    evil = Evil(bench, certificates, script)
     trusted = context(certificates, "ecdsa")
     for error in (smtplib.SMTPServerDisconnected, smtplib.SMTPDataError, None, None):
         client = Client(evil.port, "implicit", trusted)

@@ -1,10 +1,11 @@
-/* unpacked.c - lets Debian's server programs run from an unpacked tree, under accounts of their own.
+/* unpacked.c - lets Debian's server programs run from an unpacked tree, under accounts of their
+ * own.
  *
  * Loaded with LD_PRELOAD. Two things only are changed:
- * - Dovecot has the paths of its modules and of doveconf compiled in: for the few calls that use them, a path
- *   under /usr/ is looked for below $PEERS_ROOT first.
- * - The servers insist on users and groups that this system need not have: names and numbers are looked for
- *   in $PEERS_ACCOUNTS/passwd and group first.
+ * - Dovecot has the paths of its modules and of doveconf compiled in: for the few calls that use
+ * them, a path under /usr/ is looked for below $PEERS_ROOT first.
+ * - The servers insist on users and groups that this system need not have: names and numbers are
+ * looked for in $PEERS_ACCOUNTS/passwd and group first.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -62,7 +63,8 @@ static FILE *accounts(const char *name)
     return fopen(path, "re");
 }
 
-/* Finds by name, or by uid where name is NULL. 0: found, ENOENT, or ERANGE as getpwnam_r() has it. */
+/* Finds by name, or by uid where name is NULL. 0: found, ENOENT, or ERANGE as getpwnam_r() has it.
+ */
 static int find_user(const char *name, uid_t uid, struct passwd *out, char *buffer, size_t size)
 {
     struct passwd *user = NULL;
@@ -91,7 +93,8 @@ static int find_group(const char *name, gid_t gid, struct group *out, char *buff
     return error;
 }
 
-int getpwnam_r(const char *name, struct passwd *out, char *buffer, size_t size, struct passwd **result)
+int getpwnam_r(const char *name, struct passwd *out, char *buffer, size_t size,
+               struct passwd **result)
 {
     int error = find_user(name, 0, out, buffer, size);
     if (error == ENOENT)
@@ -109,7 +112,8 @@ int getpwuid_r(uid_t uid, struct passwd *out, char *buffer, size_t size, struct 
     return error;
 }
 
-int getgrnam_r(const char *name, struct group *out, char *buffer, size_t size, struct group **result)
+int getgrnam_r(const char *name, struct group *out, char *buffer, size_t size,
+               struct group **result)
 {
     int error = find_group(name, 0, out, buffer, size);
     if (error == ENOENT)

@@ -82,7 +82,8 @@ def chain_in_status(case):
     board = case.boot(case.config(case.servers.exim.port("implicit", "rsa"), certificate="rsa"))
     case.alert(board)
     case.accepted(board)
-    chain = rf"TLS 1\.2 ECDHE-RSA-\S+ (X25519|P-256); {HOST} RSA-2048 < Tocsin test issuer RSA RSA-2048 < Tocsin test root"
+    chain = (rf"TLS 1\.2 ECDHE-RSA-\S+ (X25519|P-256); {HOST} RSA-2048 < "
+             "Tocsin test issuer RSA RSA-2048 < Tocsin test root")
     case.status(board, chain)
     case.told(board, rf"log: .*{chain}")
 
@@ -264,7 +265,8 @@ for _server in ("exim", "postfix"):
          server_name=_server)(refused_starttls)
     test(f"starttls-injection-{_server}", attack="inject", reason="STARTTLS",
          server_name=_server)(refused_starttls)
-test("starttls-refused", attack="refuse", reason=r"454 4\.7\.0 .*TLS not available", server_name="exim")(refused_starttls)
+test("starttls-refused", attack="refuse", reason=r"454 4\.7\.0 .*TLS not available",
+     server_name="exim")(refused_starttls)
 test("starttls-garbage", attack="garbage", reason="STARTTLS", server_name="exim")(refused_starttls)
 
 
@@ -285,7 +287,8 @@ def clear_text_needs_consent(case):
 
 @test("tls-1.3-only", version=ssl.TLSVersion.TLSv1_3, ciphers=None, reason=r"TLS 1\.2|version")
 @test("tls-1.1-only", version=ssl.TLSVersion.TLSv1_1, ciphers="DEFAULT:@SECLEVEL=0", reason=r"TLS 1\.|version")
-@test("cbc-suites-only", version=ssl.TLSVersion.TLSv1_2, ciphers="ECDHE-ECDSA-AES128-SHA256", reason="handshake_failure")
+@test("cbc-suites-only", version=ssl.TLSVersion.TLSv1_2, ciphers="ECDHE-ECDSA-AES128-SHA256",
+      reason="handshake_failure")
 def no_common_tls(case, version, ciphers, reason):
     """A server that shares no version or suite with the device: said, and nothing sent."""
     evil = case.evil([{}], version=version, ciphers=ciphers)
@@ -632,7 +635,8 @@ def malformed_syslog(case):
 @test("syslog-filter")
 def syslog_filter(case):
     """Severity, facility and text decide."""
-    board = case.boot(case.config(case.servers.exim.port("implicit"), syslog_severity="warning", syslog_ignore="boring"))
+    made = case.config(case.servers.exim.port("implicit"), syslog_severity="warning", syslog_ignore="boring")
+    board = case.boot(made)
     case.logger("too mild", priority="daemon.notice")
     case.logger("very Boring", priority="daemon.err")
     case.logger("this one", priority="daemon.warning", rfc="--rfc3164")
@@ -663,8 +667,9 @@ def cyrillic(case):
 def header_injection(case):
     """What comes from outside ends no header line and adds no recipient."""
     case.boot(case.config(case.servers.exim.port("implicit")))
-    attacks = [b"<34>Oct 11 22:14:15 host app: hello\r\nBcc: " + f"{case.box2}@{DOMAIN}".encode() + b"\r\n\r\nbody",
-               b"<34>1 - h\r\nBcc:x a\r\nX-Evil:1 - - - text\r\n.\r\nRCPT TO:<" + f"{case.box2}@{DOMAIN}".encode() + b">",
+    other = f"{case.box2}@{DOMAIN}".encode()
+    attacks = [b"<34>Oct 11 22:14:15 host app: hello\r\nBcc: " + other + b"\r\n\r\nbody",
+               b"<34>1 - h\r\nBcc:x a\r\nX-Evil:1 - - - text\r\n.\r\nRCPT TO:<" + other + b">",
                b"<34>1 - host =?utf-8?q?=0D=0ABcc:_x?= - - - =?utf-8?q?=0D=0AX-Evil:_1?="]
     for attack in attacks:
         case.datagram(attack)
