@@ -3,6 +3,7 @@ import atexit
 import ctypes
 import os
 import random
+import shlex
 import shutil
 import signal
 import socket
@@ -207,7 +208,7 @@ class Bench:
         shim = self.folder / "unpacked.so"
         if not shim.exists():
             source = Path(__file__).with_name("unpacked.c")
-            command = [os.environ.get("CC", "cc"), "-O1", "-shared", "-fPIC", "-o", str(shim), str(source), "-ldl"]
+            command = [*shlex.split(os.environ.get("CC", "cc")), "-O1", "-shared", "-fPIC", "-o", str(shim), str(source), "-ldl"]
             done = subprocess.run(command, capture_output=True, text=True, timeout=60)
             if done.returncode:
                 raise PeerError(f"cannot compile {source}:\n{done.stderr}")
@@ -220,9 +221,13 @@ class Bench:
         if not found.exists():
             raise PeerError(f"{path} is not among the unpacked packages in {self.packages}: run `make deps`.")
         # Exim's package makes it set-user-ID root: never wanted here, and the loader would ignore our libraries.
-        mode = found.stat().st_mode
-        if mode & 0o6000:
-            found.chmod(mode & 0o1777)
+        if found.stat().st_mode & 0o6000:
+            plain = self.folder / "bin" / found.name
+            plain.parent.mkdir(mode=0o755, exist_ok=True)
+            if not plain.exists():
+                shutil.copyfile(found, plain)
+                plain.chmod(0o755)
+            return str(plain)
         return str(found)
 
     # Ports.

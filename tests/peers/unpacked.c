@@ -1,11 +1,9 @@
-/* unpacked.c - lets Debian's server programs run from an unpacked tree, under accounts of their
- * own.
+/* unpacked.c - lets Debian's server programs run from an unpacked tree, under their own accounts.
  *
- * Loaded with LD_PRELOAD. Two things only are changed:
- * - Dovecot has the paths of its modules and of doveconf compiled in: for the few calls that use
- * them, a path under /usr/ is looked for below $PEERS_ROOT first.
- * - The servers insist on users and groups that this system need not have: names and numbers are
- * looked for in $PEERS_ACCOUNTS/passwd and group first.
+ * Loaded with LD_PRELOAD. It changes two things only. Dovecot has the paths of its modules and of
+ * doveconf compiled in: for the few calls that use them, a path under /usr/ is looked for below
+ * $PEERS_ROOT first. And the servers insist on users and groups that this system need not have:
+ * names and numbers are looked for in $PEERS_ACCOUNTS/passwd and group first.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
