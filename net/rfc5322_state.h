@@ -1,8 +1,7 @@
 /* rfc5322_state.h - the inside of struct rfc5322; included by rfc5322.h alone.
  *
- * There is no buffer: a message is a list of sections (a header or two, the text, the facts), and a
- * section is made anew from its beginning for each read that falls into it, with what was read
- * before left out.
+ * There is no buffer: for each read the message is made anew from its beginning up to where the
+ * read ends, with what was read before left out.
  */
 #ifndef TOCSIN_NET_RFC5322_STATE_H
 #define TOCSIN_NET_RFC5322_STATE_H
@@ -13,9 +12,8 @@
 
 struct rfc5322 {
     struct rfc5322_fields fields; /* The pointers in it are borrowed. */
-    uint32_t offset;              /* Bytes already read of the section at hand. */
-    uint8_t section;
-    uint8_t encoding; /* enum rfc5322_encoding: of the body, settled at init. */
+    uint32_t offset;              /* Bytes already read. */
+    uint8_t encoding;             /* enum rfc5322_encoding: of the body, settled at init. */
 };
 
 /* Content-Transfer-Encoding (RFC 2045 section 6). */

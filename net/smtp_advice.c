@@ -5,162 +5,101 @@
 
 const char *smtp_stage_name(enum smtp_stage stage)
 {
-    static const char *const names[] = {
-        [SMTP_STAGE_GREETING] = "greeting", [SMTP_STAGE_EHLO] = "EHLO",
-        [SMTP_STAGE_STARTTLS] = "STARTTLS", [SMTP_STAGE_AUTH] = "AUTH",
-        [SMTP_STAGE_MAIL] = "MAIL FROM",    [SMTP_STAGE_RCPT] = "RCPT TO",
-        [SMTP_STAGE_DATA] = "DATA",         [SMTP_STAGE_BODY] = "end of DATA",
-        [SMTP_STAGE_RSET] = "RSET",         [SMTP_STAGE_QUIT] = "QUIT",
-        [SMTP_STAGE_READY] = "ready",
-    };
-
-    return stage < sizeof names / sizeof names[0] ? names[stage] : "unknown stage";
+    return stage > SMTP_STAGE_READY
+               ? "unknown stage"
+               : text_item("greeting\0EHLO\0STARTTLS\0AUTH\0MAIL FROM\0RCPT TO\0DATA\0end of DATA\0"
+                           "RSET\0QUIT\0ready",
+                           stage);
 }
+
+static const char waits[] = "It is tried again by itself.";
+static const char login[] = "Set AuthUser and AuthPass, without `tls = off`.";
+static const char relay[] =
+    "The server does not relay: set AuthUser and AuthPass, or check mailhub.";
+static const char later[] = "The server asks to come back later: it is tried again by itself.";
+static const char full[] = "The recipient's mailbox is full.";
+static const char large[] = "The message is too large for the server.";
 
 /* By what the server said. The first row that fits counts: no stages and code 0 fit all, a code
  * below 10 is a first digit, an enhanced code without its class digit (RFC 3463) fits both classes.
  */
 struct advice {
-    uint8_t stages; /* Bit i: stage i, GREETING to BODY. */
+    uint8_t stages;   /* Bit i: stage i, GREETING to BODY. */
+    char enhanced[5]; /* How it begins behind the class digit. */
     uint16_t code;
-    const char *enhanced; /* How it begins behind the class digit. */
     const char *text;
 };
 
 #define AT(stage) (1u << SMTP_STAGE_##stage)
 
-/* clang-format off */
 static const struct advice replies[] = {
-    {0, 421, "",
-     "Nothing to do: the server is busy or closing; it is tried again by itself."},
-    {AT(GREETING), 5, "",
-     "The server turns this network away or is no mail server: check mailhub, or take the "
-     "submission server of a provider (port 465 or 587)."},
-    {AT(EHLO), 5, "",
-     "The server does not like the device's name: set hostname to a full one, such as "
-     "router1.example.com."},
-    {AT(AUTH), 538, "",
-     "The server wants TLS before passwords: remove `tls = off`."},
-    {AT(AUTH), 530, "",
-     "The server wants TLS before passwords: remove `tls = off`."},
-    {AT(AUTH), 432, "",
-     "The password has to be changed with the provider first."},
-    {AT(AUTH), 4, "",
-     "The server cannot check passwords at present; it is tried again by itself."},
-    {AT(AUTH), 5, "",
-     "Check AuthUser and AuthPass; many providers want an app password here, not the usual one."},
-    {0, 530, "",
-     "The server wants a login: set AuthUser and AuthPass, and do not write `tls = off`."},
-    {AT(MAIL) | AT(RCPT) | AT(DATA), 5, ".7.0",
-     "The server wants a login: set AuthUser and AuthPass, and do not write `tls = off`."},
-    {AT(RCPT), 0, ".5.3",
-     "Too many recipients for one message: the rest is tried again by itself."},
-    {0, 0, ".2.2",
-     "The recipient's mailbox is full: it has to be emptied."},
-    {AT(RCPT), 552, "",
-     "The recipient's mailbox is full, or there are too many recipients."},
-    {AT(RCPT), 452, "",
-     "The server is short of space or the mailbox is full; it is tried again by itself."},
-    {AT(RCPT), 4, "",
-     "Probably greylisting: the server takes mail from strangers at the second try only, which "
-     "comes by itself."},
-    {AT(RCPT), 5, ".7",
-     "The server does not relay to this recipient: set AuthUser and AuthPass, or make the "
-     "provider's submission server the mailhub."},
-    {AT(RCPT), 554, "",
-     "The server does not relay to this recipient: set AuthUser and AuthPass, or make the "
-     "provider's submission server the mailhub."},
-    {AT(RCPT), 5, "",
-     "The server does not know this recipient or does not take mail for it: check root."},
-    {0, 552, "",
-     "The message is too large for the server, or the mailbox is full."},
-    {0, 5, ".3.4",
-     "The message is too large for the server."},
-    {AT(MAIL), 5, "",
-     "The server does not take this sender: set from to an address that AuthUser may send as."},
-    {AT(BODY), 5, ".7",
-     "A filter of the server refused the message: its postmaster can tell why."},
-    {0, 4, "",
-     "Nothing to do: the server asks to come back later, which happens by itself."},
-    {0, 0, "",
-     "The server did not take the message: its own words tell why."},
+    {0, "", 421, "The server is busy; it is tried again by itself."},
+    {AT(GREETING), "", 5, "Check mailhub: this server takes no mail from this network."},
+    {AT(EHLO), "", 5, "Set hostname to a full one, such as router1.example.com."},
+    {AT(AUTH), "", 538, "The server wants TLS: remove `tls = off`."},
+    {AT(AUTH), "", 530, "The server wants TLS: remove `tls = off`."},
+    {AT(AUTH), "", 432, "The password has to be changed with the provider first."},
+    {AT(AUTH), "", 4, "The server checks no passwords at present; it is tried again by itself."},
+    {AT(AUTH), "", 5, "Check AuthUser and AuthPass; many providers want an app password."},
+    {0, "", 530, login},
+    {AT(MAIL) | AT(RCPT) | AT(DATA), ".7.0", 5, login},
+    {AT(RCPT), ".5.3", 0, "Too many recipients; the rest is tried again by itself."},
+    {0, ".2.2", 0, full},
+    {AT(RCPT), "", 552, full},
+    {AT(RCPT), "", 452, later},
+    {AT(RCPT), "", 4, "Perhaps greylisting: it is tried again by itself."},
+    {AT(RCPT), ".7", 5, relay},
+    {AT(RCPT), "", 554, relay},
+    {AT(RCPT), "", 5, "The server does not know this recipient: check root."},
+    {0, "", 552, large},
+    {0, ".3.4", 5, large},
+    {AT(MAIL), "", 5, "The server does not take this sender: set from to one of AuthUser's."},
+    {AT(BODY), ".7", 5, "A filter refused the message: the server's postmaster can tell why."},
+    {0, "", 4, later},
+    {0, "", 0, "The server's own words tell why."},
 };
-/* clang-format on */
 
 static bool fits(const struct advice *advice, const struct smtp_failure *failure)
 {
     size_t size = strlen(advice->enhanced);
 
-    if (advice->stages != 0 &&
-        (failure->stage > SMTP_STAGE_BODY || (advice->stages >> failure->stage & 1) == 0)) {
-        return false;
-    }
-    if (advice->code != 0 && advice->code != failure->code &&
-        (advice->code >= 10 || failure->code / 100 != advice->code)) {
-        return false;
-    }
-    return size == 0 || (failure->enhanced[0] != '\0' &&
-                         strncmp(failure->enhanced + 1, advice->enhanced, size) == 0);
-}
-
-static const char *reply_advice(const struct smtp_failure *failure)
-{
-    size_t i = 0;
-
-    while (!fits(&replies[i], failure)) {
-        i++; /* The last row fits all. */
-    }
-    return replies[i].text;
+    return (advice->stages == 0 || (advice->stages >> failure->stage & 1) != 0) &&
+           (advice->code == 0 || advice->code == failure->code ||
+            advice->code == failure->code / 100) &&
+           (size == 0 || (failure->enhanced[0] != '\0' &&
+                          strncmp(failure->enhanced + 1, advice->enhanced, size) == 0));
 }
 
 /* By cause, where the server's words do not matter. */
-/* clang-format off */
 static const char *const causes[] = {
-    [SMTP_CAUSE_TIMEOUT] =
-        "Nothing to do if it was the network: it is tried again by itself.",
-    [SMTP_CAUSE_EOF] =
-        "Nothing to do if it was the network: it is tried again by itself.",
-    [SMTP_CAUSE_PROTOCOL] =
-        "Check host and port of mailhub: what answered does not keep to SMTP.",
-    [SMTP_CAUSE_NO_STARTTLS] =
-        "The server does not do TLS on this port: check the port of mailhub, or try "
-        "`tls = implicit` with port 465.",
-    [SMTP_CAUSE_INJECTED] =
-        "Somebody may be tampering with the connection: use port 465 with `tls = implicit`, and "
-        "ask who runs the network.",
-    [SMTP_CAUSE_CLEAR_AUTH] =
-        "Remove `tls = off`; if this network is trusted and the server has no TLS, write "
-        "`auth_without_tls = yes`.",
-    [SMTP_CAUSE_NO_AUTH] =
-        "This server or port takes no login: use the submission port (465 or 587), or remove "
-        "AuthUser and AuthPass.",
-    [SMTP_CAUSE_MECHANISM] =
-        "The server has to offer AUTH PLAIN or LOGIN: some providers do once app passwords are "
-        "allowed in the account.",
-    [SMTP_CAUSE_TOO_LARGE] =
-        "The message is too large for this server.",
-    [SMTP_CAUSE_EIGHT_BIT] =
-        "The server takes ASCII only, and the message was not encoded as that.",
-    [SMTP_CAUSE_ADDRESS] =
-        "Check hostname, AuthUser, AuthPass, from and root: ASCII addresses only, no spaces, no "
-        "control characters, no angle brackets.",
-    [SMTP_CAUSE_ABORTED] =
-        "Nothing to do: it is tried again by itself.",
+    [SMTP_CAUSE_TIMEOUT] = waits,
+    [SMTP_CAUSE_EOF] = waits,
+    [SMTP_CAUSE_PROTOCOL] = "Check mailhub: what answered there does not keep to SMTP.",
+    [SMTP_CAUSE_NO_STARTTLS] = "Check the port of mailhub; with 465, write `tls = implicit`.",
+    [SMTP_CAUSE_INJECTED] = "Somebody may be tampering: use port 465 with `tls = implicit`.",
+    [SMTP_CAUSE_CLEAR_AUTH] = "Remove `tls = off`, or, if this network is trusted, write "
+                              "`auth_without_tls = yes`.",
+    [SMTP_CAUSE_NO_AUTH] = "Use the submission port, 465 or 587, or remove AuthUser.",
+    [SMTP_CAUSE_MECHANISM] = "The server has to offer AUTH PLAIN or LOGIN: allow app passwords.",
+    [SMTP_CAUSE_TOO_LARGE] = large,
+    [SMTP_CAUSE_EIGHT_BIT] = "The server takes ASCII only.",
+    [SMTP_CAUSE_ADDRESS] = "Check hostname, AuthUser, AuthPass, from and root: plain ASCII only.",
+    [SMTP_CAUSE_ABORTED] = waits,
 };
-
-static const char silent_port[] =
-    "Check host and port of mailhub; if the port speaks TLS at once, as 465 does, write "
-    "`tls = implicit`.";
-/* clang-format on */
 
 const char *smtp_advice(const struct smtp_failure *failure)
 {
+    const struct advice *advice = replies;
+
     if (failure->stage == SMTP_STAGE_GREETING &&
         (failure->cause == SMTP_CAUSE_TIMEOUT || failure->cause == SMTP_CAUSE_EOF)) {
-        return silent_port;
+        return "Check mailhub; if its port speaks TLS at once, write `tls = implicit`.";
     }
     if (failure->cause != SMTP_CAUSE_REPLY && failure->cause < sizeof causes / sizeof causes[0]) {
         return causes[failure->cause];
     }
-    return reply_advice(failure);
+    while (!fits(advice, failure)) {
+        advice++; /* The last row fits all. */
+    }
+    return advice->text;
 }

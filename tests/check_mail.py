@@ -19,7 +19,7 @@ import sys
 
 ONCE = ("From", "To", "Subject", "Message-ID", "MIME-Version", "Content-Type",
         "Content-Transfer-Encoding", "Auto-Submitted", "X-Auto-Response-Suppress", "Importance",
-        "Priority", "X-Priority", "X-Tocsin-Severity", "X-Tocsin-Device")
+        "X-Priority", "X-Tocsin-Severity", "X-Tocsin-Device")
 ENCODED_WORD = re.compile(rb"=\?([^? ]*)\?([^? ]*)\?([^? ]*)\?=")
 
 

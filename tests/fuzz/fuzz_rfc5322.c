@@ -20,7 +20,6 @@ static const char *const header_names[] = {
     "Auto-Submitted",
     "X-Auto-Response-Suppress",
     "Importance",
-    "Priority",
     "X-Priority",
     "X-Tocsin-Severity",
     "X-Tocsin-Device",
