@@ -208,7 +208,8 @@ class Bench:
         shim = self.folder / "unpacked.so"
         if not shim.exists():
             source = Path(__file__).with_name("unpacked.c")
-            command = [*shlex.split(os.environ.get("CC", "cc")), "-O1", "-shared", "-fPIC", "-o", str(shim), str(source), "-ldl"]
+            compiler = shlex.split(os.environ.get("CC", "cc"))
+            command = [*compiler, "-O1", "-shared", "-fPIC", "-o", str(shim), str(source), "-ldl"]
             done = subprocess.run(command, capture_output=True, text=True, timeout=60)
             if done.returncode:
                 raise PeerError(f"cannot compile {source}:\n{done.stderr}")
