@@ -253,9 +253,9 @@ static void choose_recipients(struct sender *sender)
     size_t count = config_to(sender->params.config, all, SMTP_RCPT_MAX);
 
     sender->to_count = 0;
-    for (uint8_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         if (sender->item.pending_mask & (1u << i)) {
-            sender->to_index[sender->to_count] = i;
+            sender->to_index[sender->to_count] = (uint8_t)i;
             sender->to[sender->to_count++] = all[i];
         }
     }

@@ -39,6 +39,7 @@ static() {
         xargs cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
             --suppress=normalCheckLevelMaxBranches --suppress=missingIncludeSystem \
             --error-exitcode=1 -j "$jobs" -I . -D__GNUC__=12 -D__STDC_VERSION__=201112L \
+            -D'__attribute__(x)=' -DTOCSIN_VERSION='""' -DBOARD_NAME='""' \
             --template='{file}:{line}: {severity}: {message} [{id}]' 2>&1 || status=1
     compiled | xargs -P "$jobs" -n 4 clang-tidy -p build/host --quiet \
         2>build/logs/clang-tidy.log || status=1
