@@ -113,7 +113,7 @@ static void load_anchors(struct app *app)
     int error = 0;
 
     tls_anchors_init(&app->anchors);
-    if (!app->config_valid) {
+    if (!app->config_valid || app->config.tls == SMTP_TLS_OFF) {
         return;
     }
     tls_pem_init(&pem, &app->anchors);
@@ -328,6 +328,9 @@ static void boot_alert(struct app *app)
 
 void app_start(struct app *app)
 {
+    if (app->store.config_fallback) {
+        app_log(app, "configuration: the newest one in flash is damaged; the one before it is in force");
+    }
     if (!app->config_valid) {
         app_log(app, "configuration: %s; no mail can be sent. Write one with `make config` on a computer.",
                 app_config_problem(app));
