@@ -1,6 +1,6 @@
-/* smtp_dialogue.c - the states of a submission session, each as a pair: X_enter says what is sent,
- * X_reply what the reply leads to. The reply half returns the next state, so that no branch can
- * forget one. */
+/* smtp_dialogue.c - the states of a submission session. Two switches at the end read as a pair:
+ * smtp_enter() says what is sent on entering a state, next_state() what the reply to it leads to.
+ * The X_reply functions return the next state, so that no branch can forget one. */
 #include "net/smtp_dialogue.h"
 
 #include "net/sasl.h"
@@ -10,10 +10,6 @@
 #define AUTH_LINE_BYTES \
     512 /* RFC 5321 4.5.3.1.4: longer, and PLAIN waits for the prompt (RFC 4954 4). */
 #define QUIT_MS_MAX 5000 /* For courtesy only: everything is decided by then. */
-#define GREETING_MS 60000
-#define COMMAND_MS 60000
-#define BODY_MS 120000
-#define ACCEPT_MS 300000
 
 /* The numbers of a transaction's commands; DATA's is rcpt_count + COMMAND_RCPT. */
 enum { COMMAND_RSET, COMMAND_MAIL, COMMAND_RCPT };
@@ -35,7 +31,8 @@ static bool tx_line(struct smtp *smtp, struct text *line)
     return !line->cut;
 }
 
-static void send_command(struct smtp *smtp, const char *verb, const char *argument)
+/* A line of two parts. */
+static void send_line(struct smtp *smtp, const char *verb, const char *argument)
 {
     struct text line = tx_text(smtp);
 
@@ -46,41 +43,24 @@ static void send_command(struct smtp *smtp, const char *verb, const char *argume
 
 /* --- Failing --- */
 
-/* Puts words in front of text: "words: text". */
-static void prefix(char *text, const char *words)
-{
-    size_t size = strlen(words);
-    size_t rest = strlen(text);
-    size_t at = rest > 0 ? size + 2 : size;
-
-    if (at + rest >= SMTP_TEXT_BYTES) {
-        rest = SMTP_TEXT_BYTES - 1 - at;
-        while (rest > 0 && ((uint8_t)text[rest] & 0xC0) == 0x80) {
-            rest--; /* Not in the middle of a character. */
-        }
-    }
-    memmove(text + at, text, rest);
-    text[at + rest] = '\0';
-    if (rest > 0) {
-        memcpy(text + size, ": ", 2);
-    }
-    memcpy(text, words, size);
-}
-
-/* The session has failed: says so in reply, and in the result of a message that is under way. */
+/* The session has failed: says so in reply, "words: what the server said", and in the result of a
+ * message that is under way. */
 static void record_failure(struct smtp *smtp, int error, enum smtp_cause cause, const char *words)
 {
     struct smtp_failure *reply = &smtp->reply;
-    struct text text = {.bytes = reply->text, .size = sizeof reply->text};
+    char whole[SMTP_TEXT_BYTES];
+    struct text text = text_begin(whole, sizeof whole);
+    bool half_line = cause == SMTP_CAUSE_EOF || cause == SMTP_CAUSE_TIMEOUT;
 
-    text.length = strlen(reply->text);
-    if (cause == SMTP_CAUSE_EOF || cause == SMTP_CAUSE_TIMEOUT) {
-        /* Half a line is no reply, but may tell a person why. */
+    text_add(&text, words);
+    if (words[0] != '\0' && (reply->text[0] != '\0' || (half_line && smtp->rx_size > 0))) {
+        text_add(&text, ": ");
+    }
+    text_add_printable(&text, reply->text, strlen(reply->text));
+    if (half_line) { /* It is no reply, but may tell a person why. */
         text_add_printable(&text, (const char *)smtp->rx, smtp->rx_size);
     }
-    if (words != NULL) {
-        prefix(reply->text, words);
-    }
+    memcpy(reply->text, whole, sizeof whole);
     if (reply->code < 400 && cause != SMTP_CAUSE_PROTOCOL) {
         reply->code = 0; /* It was no refusal: the code would mislead. */
     }
@@ -118,7 +98,13 @@ static enum smtp_state fail_quit(struct smtp *smtp, int error, enum smtp_cause c
 
 static enum smtp_state fail_reply(struct smtp *smtp, int error)
 {
-    return fail_quit(smtp, error, SMTP_CAUSE_REPLY, NULL);
+    return fail_quit(smtp, error, SMTP_CAUSE_REPLY, "");
+}
+
+/* A refusal of us, not of a message: a person has to find out if it does not pass. */
+static enum smtp_state fail_session(struct smtp *smtp)
+{
+    return fail_reply(smtp, smtp->reply.code < 500 ? E_TRANSIENT : E_CONFIG);
 }
 
 /* A reply that no command of ours can have, such as 250 to DATA. */
@@ -148,163 +134,87 @@ static enum smtp_state next_mechanism(struct smtp *smtp);
 
 static enum smtp_state greeting_reply(struct smtp *smtp)
 {
-    if (smtp->reply.code == 220) {
-        return STATE_EHLO;
+    if (smtp->reply.code < 400) { /* 200 is how NNTP greets. */
+        return smtp->reply.code == 220 ? STATE_EHLO : fail_unexpected(smtp);
     }
-    if (smtp->reply.code < 400) {
-        return fail_unexpected(smtp); /* 200 is how NNTP greets. */
-    }
-    /* 554 (RFC 5321 3.1) is about this client or this host, not about a message: a person has to
-     * find out, and what waits is kept meanwhile. */
-    return fail_reply(smtp, smtp->reply.code < 500 ? E_TRANSIENT : E_CONFIG);
-}
-
-static void ehlo_enter(struct smtp *smtp)
-{
-    smtp->capabilities = 0;
-    smtp->size_max = 0;
-    send_command(smtp, "EHLO ", smtp->params->ehlo_name);
-}
-
-/* If the line begins with the keyword: what follows it, or NULL. */
-static const char *after_keyword(const char *line, size_t size, const char *keyword)
-{
-    size_t length = strlen(keyword);
-
-    for (size_t i = 0; i < length; i++) {
-        if (i >= size ||
-            (line[i] != keyword[i] && (keyword[i] < 'A' || (line[i] & ~0x20) != keyword[i]))) {
-            return NULL;
-        }
-    }
-    return length == size || line[length] == ' ' || line[length] == '=' ? line + length : NULL;
+    return fail_session(smtp); /* 554 (RFC 5321 3.1) among others. */
 }
 
 /* "AUTH PLAIN LOGIN", and "AUTH=PLAIN LOGIN" of the days before RFC 2554. */
-static void take_mechanisms(struct smtp *smtp, const char *list, size_t size)
+static void take_mechanisms(struct smtp *smtp, const char *list)
 {
     struct text text = {.bytes = smtp->reply.text, .size = sizeof smtp->reply.text};
 
     text.length = strlen(smtp->reply.text);
-    for (size_t at = 0; at < size;) {
-        size_t first = at;
-        int mechanism;
+    while (*list != '\0') {
+        size_t size = strcspn(list, " =");
+        int mechanism = sasl_parse(list, size);
 
-        while (at < size && list[at] != ' ' && list[at] != '=') {
-            at++;
-        }
-        if (at == first) {
-            at++;
-            continue;
-        }
-        mechanism = sasl_parse(list + first, at - first);
         if (mechanism >= 0) {
             smtp->capabilities |= (uint16_t)(SMTP_CAP_AUTH_PLAIN << mechanism);
         }
-        if (text.length > 0) {
+        if (text.length > 0 && size > 0) {
             text_add_char(&text, ' ');
         }
-        text_add_printable(&text, list + first, at - first);
+        text_add_printable(&text, list, size);
+        list += list[size] != '\0' ? size + 1 : size;
     }
 }
 
 _Static_assert(SMTP_CAP_AUTH_PLAIN << SASL_LOGIN == SMTP_CAP_AUTH_LOGIN, "one bit a mechanism");
 
-void smtp_ehlo_line(struct smtp *smtp, const char *line, size_t size)
+void smtp_ehlo_line(struct smtp *smtp, const char *line)
 {
-    static const struct {
-        const char *keyword;
-        uint16_t capability;
-    } keywords[] = {
-        {"STARTTLS", SMTP_CAP_STARTTLS},
-        {"PIPELINING", SMTP_CAP_PIPELINING},
-        {"SIZE", SMTP_CAP_SIZE},
-        {"8BITMIME", SMTP_CAP_8BITMIME},
-        {"AUTH", 0},
-        {"ENHANCEDSTATUSCODES", SMTP_CAP_ENHANCED},
-    };
-    const char *end = line + size;
+    /* In the order of the bits; "AUTH" has no bit of its own. */
+    static const char keywords[] =
+        "STARTTLS\0PIPELINING\0SIZE\08BITMIME\0ENHANCEDSTATUSCODES\0AUTH";
+    static const uint8_t bits[] = {SMTP_CAP_STARTTLS, SMTP_CAP_PIPELINING, SMTP_CAP_SIZE,
+                                   SMTP_CAP_8BITMIME, SMTP_CAP_ENHANCED,   0};
 
-    for (size_t i = 0; i < sizeof keywords / sizeof keywords[0]; i++) {
-        const char *rest = after_keyword(line, size, keywords[i].keyword);
+    for (size_t i = 0; i < sizeof bits; i++) {
+        const char *keyword = text_item(keywords, i);
+        const char *rest = line + strlen(keyword);
 
-        if (rest == NULL) {
-            continue;
+        if (!text_starts_nocase(line, keyword) || strchr(" =", *rest) == NULL) {
+            continue; /* strchr() finds the end of the line, too. */
         }
-        smtp->capabilities |= keywords[i].capability;
-        if (keywords[i].capability == 0) {
-            take_mechanisms(smtp, rest, (size_t)(end - rest));
-        } else if (keywords[i].capability == SMTP_CAP_SIZE) {
-            uint32_t value = 0;
-
-            for (rest++; rest < end && *rest >= '0' && *rest <= '9'; rest++) {
-                uint32_t digit = (uint32_t)(*rest - '0');
-
-                value = value > (UINT32_MAX - digit) / 10 ? UINT32_MAX : value * 10 + digit;
-            }
-            smtp->size_max = value;
+        smtp->capabilities |= bits[i];
+        if (bits[i] == 0) {
+            take_mechanisms(smtp, rest);
+        } else if (bits[i] == SMTP_CAP_SIZE && *rest != '\0') {
+            /* What is no number, or none that fits, is no limit to us. */
+            (void)text_parse_u32(rest + 1, UINT32_MAX, &smtp->size_max);
         }
     }
 }
 
+/* What comes behind an EHLO that was understood, or was not but may be a HELO. */
 static enum smtp_state ehlo_reply(struct smtp *smtp)
 {
     int code = smtp->reply.code;
 
-    if (code < 300) {
-        if (starttls_due(smtp)) {
-            smtp->reply.text[0] = '\0'; /* What was taught in clear is not even shown. */
-            return smtp->capabilities & SMTP_CAP_STARTTLS
-                       ? STATE_STARTTLS
-                       : fail_quit(smtp, E_SECURITY, SMTP_CAUSE_NO_STARTTLS,
-                                   "the server does not offer STARTTLS");
-        }
-        if (!user_set(smtp)) {
-            return STATE_READY;
-        }
-        if (!smtp->tls_up && !smtp->params->auth_without_tls) {
-            smtp->reply.text[0] = '\0';
-            return fail_quit(smtp, E_SECURITY, SMTP_CAUSE_CLEAR_AUTH,
-                             "the password is not sent in clear text");
-        }
-        return next_mechanism(smtp);
+    if (code >= 300 && code != 500 && code != 502) {
+        return fail_session(smtp);
     }
-    if (code < 400) {
-        return fail_unexpected(smtp);
+    if (starttls_due(smtp)) {
+        smtp->reply.text[0] = '\0'; /* What was taught in clear is not even shown. */
+        return smtp->capabilities & SMTP_CAP_STARTTLS
+                   ? STATE_STARTTLS
+                   : fail_quit(smtp, E_SECURITY, SMTP_CAUSE_NO_STARTTLS,
+                               "the server does not offer STARTTLS");
     }
-    if (code == 500 || code == 502) {
-        if (starttls_due(smtp)) {
-            return fail_quit(smtp, E_SECURITY, SMTP_CAUSE_NO_STARTTLS,
-                             "the server knows no EHLO, so no STARTTLS");
-        }
-        if (user_set(smtp)) {
-            return fail_quit(smtp, E_CONFIG, SMTP_CAUSE_NO_AUTH,
-                             "the server knows no EHLO, so no AUTH");
-        }
-        return STATE_HELO;
+    if (!user_set(smtp)) {
+        return code < 300 ? STATE_READY : STATE_HELO;
     }
-    return fail_reply(smtp, code < 500 ? E_TRANSIENT : E_CONFIG);
-}
-
-static void helo_enter(struct smtp *smtp)
-{
-    send_command(smtp, "HELO ", smtp->params->ehlo_name);
-}
-
-static enum smtp_state helo_reply(struct smtp *smtp)
-{
-    if (smtp->reply.code < 300) {
-        return STATE_READY;
+    if (code >= 300) {
+        smtp->reply.text[0] = '\0'; /* Where next_mechanism() looks for a list. */
     }
-    if (smtp->reply.code < 400) {
-        return fail_unexpected(smtp);
+    if (!smtp->tls_up && !smtp->params->auth_without_tls) {
+        smtp->reply.text[0] = '\0';
+        return fail_quit(smtp, E_SECURITY, SMTP_CAUSE_CLEAR_AUTH,
+                         "the password is not sent in clear text");
     }
-    return fail_reply(smtp, smtp->reply.code < 500 ? E_TRANSIENT : E_CONFIG);
-}
-
-static void starttls_enter(struct smtp *smtp)
-{
-    send_command(smtp, "STARTTLS", "");
+    return next_mechanism(smtp);
 }
 
 static enum smtp_state starttls_reply(struct smtp *smtp)
@@ -340,22 +250,17 @@ static enum smtp_state next_mechanism(struct smtp *smtp)
                      "the server offers neither AUTH PLAIN nor LOGIN but only");
 }
 
-static void write_plain(struct smtp *smtp, const char *verb)
+/* A line that is wiped as it goes: PLAIN's response, or without a user one of LOGIN's. */
+static void send_secret(struct smtp *smtp, const char *verb, const char *user, const char *secret)
 {
     struct text line = tx_text(smtp);
 
     text_add(&line, verb);
-    sasl_plain(&line, smtp->params->user, smtp->params->password);
-    (void)tx_line(smtp, &line);
-    smtp->tx_secret = true;
-    smtp->auth_complete = true;
-}
-
-static void write_login(struct smtp *smtp, const char *string)
-{
-    struct text line = tx_text(smtp);
-
-    sasl_login(&line, string);
+    if (user != NULL) {
+        sasl_plain(&line, user, secret);
+    } else {
+        sasl_login(&line, secret);
+    }
     (void)tx_line(smtp, &line);
     smtp->tx_secret = true;
 }
@@ -365,15 +270,15 @@ static void write_login(struct smtp *smtp, const char *string)
 static void auth_enter(struct smtp *smtp)
 {
     static const char plain[] = "AUTH PLAIN ";
+    const char *user = smtp->params->user;
+    const char *password = smtp->params->password;
 
-    smtp->auth_complete = false;
-    if (smtp->mechanism == SASL_LOGIN) {
-        send_command(smtp, "AUTH LOGIN", "");
-    } else if (sizeof plain - 1 + sasl_plain_size(smtp->params->user, smtp->params->password) + 2 <=
-               AUTH_LINE_BYTES) {
-        write_plain(smtp, plain);
+    smtp->auth_complete = smtp->mechanism == SASL_PLAIN &&
+                          sizeof plain - 1 + sasl_plain_size(user, password) + 2 <= AUTH_LINE_BYTES;
+    if (smtp->auth_complete) {
+        send_secret(smtp, plain, user, password);
     } else {
-        send_command(smtp, "AUTH PLAIN", "");
+        send_line(smtp, "AUTH ", sasl_name((enum sasl_mechanism)smtp->mechanism));
     }
 }
 
@@ -402,29 +307,12 @@ static enum smtp_state auth_reply(struct smtp *smtp)
     return fail_reply(smtp, code < 500 && code != 432 ? E_TRANSIENT : E_CONFIG);
 }
 
-static void auth_user_enter(struct smtp *smtp)
-{
-    write_login(smtp, smtp->params->user);
-}
-
 static void auth_secret_enter(struct smtp *smtp)
 {
-    if (smtp->mechanism == SASL_LOGIN) {
-        write_login(smtp, smtp->params->password);
-        smtp->auth_complete = true;
-    } else {
-        write_plain(smtp, "");
-    }
-}
+    const struct smtp_params *params = smtp->params;
 
-static void auth_cancel_enter(struct smtp *smtp)
-{
-    send_command(smtp, "*", "");
-}
-
-static enum smtp_state auth_cancel_reply(struct smtp *smtp)
-{
-    return smtp->reply.code < 400 ? fail_unexpected(smtp) : next_mechanism(smtp);
+    send_secret(smtp, "", smtp->mechanism == SASL_PLAIN ? params->user : NULL, params->password);
+    smtp->auth_complete = true;
 }
 
 /* --- A transaction: RSET, MAIL, RCPT..., DATA --- */
@@ -442,39 +330,23 @@ static enum smtp_state command_state(const struct smtp *smtp)
     return smtp->command == COMMAND_MAIL ? STATE_MAIL : STATE_RSET;
 }
 
-static bool write_mail(struct smtp *smtp)
+/* false: it does not fit behind what waits already. */
+static bool write_command(struct smtp *smtp, unsigned number)
 {
     const struct smtp_envelope *envelope = &smtp->envelope;
     struct text line = tx_text(smtp);
 
-    text_add(&line, "MAIL FROM:<");
-    text_add(&line, envelope->from);
-    text_add_char(&line, '>');
-    if ((smtp->capabilities & SMTP_CAP_SIZE) != 0 && envelope->size_bytes > 0) {
-        text_add(&line, " SIZE=");
-        text_add_u32(&line, envelope->size_bytes);
+    if (number == COMMAND_MAIL) {
+        text_format(&line, "MAIL FROM:<%s>", envelope->from);
+        if ((smtp->capabilities & SMTP_CAP_SIZE) != 0 && envelope->size_bytes > 0) {
+            text_format(&line, " SIZE=%u", (unsigned)envelope->size_bytes);
+        }
+        text_add(&line, envelope->eight_bit ? " BODY=8BITMIME" : "");
+    } else if (number >= COMMAND_RCPT && number < data_number(smtp)) {
+        text_format(&line, "RCPT TO:<%s>", envelope->rcpt[number - COMMAND_RCPT]);
+    } else {
+        text_add(&line, number == COMMAND_RSET ? "RSET" : "DATA");
     }
-    if (envelope->eight_bit) {
-        text_add(&line, " BODY=8BITMIME");
-    }
-    return tx_line(smtp, &line);
-}
-
-static bool write_rcpt(struct smtp *smtp, const char *address)
-{
-    struct text line = tx_text(smtp);
-
-    text_add(&line, "RCPT TO:<");
-    text_add(&line, address);
-    text_add_char(&line, '>');
-    return tx_line(smtp, &line);
-}
-
-static bool write_word(struct smtp *smtp, const char *word)
-{
-    struct text line = tx_text(smtp);
-
-    text_add(&line, word);
     return tx_line(smtp, &line);
 }
 
@@ -484,39 +356,22 @@ void smtp_write_commands(struct smtp *smtp)
 {
     bool pipelining = (smtp->capabilities & SMTP_CAP_PIPELINING) != 0;
     unsigned end = pipelining ? smtp->commands_end : smtp->command + 1u;
-    bool fitted = true;
 
-    while (fitted && smtp->commands_written < end) {
-        unsigned number = smtp->commands_written;
-
-        if (number == COMMAND_RSET) {
-            fitted = write_word(smtp, "RSET");
-        } else if (number == COMMAND_MAIL) {
-            fitted = write_mail(smtp);
-        } else if (number < data_number(smtp)) {
-            fitted = write_rcpt(smtp, smtp->envelope.rcpt[number - COMMAND_RCPT]);
-        } else {
-            fitted = write_word(smtp, "DATA");
-        }
-        if (fitted) {
-            smtp->commands_written++;
-        }
+    while (smtp->commands_written < end && write_command(smtp, smtp->commands_written)) {
+        smtp->commands_written++;
     }
 }
 
 /* The class of a refusal. 552 to RCPT is an old "too many recipients" (RFC 5321 4.5.3.1.10). */
 static int refusal_class(const struct smtp *smtp)
 {
-    static const uint16_t auth_codes[] = {530, 534, 535, 538};
     int code = smtp->reply.code;
 
     if (code < 500 || (smtp->state == STATE_RCPT && code == 552)) {
         return E_TRANSIENT;
     }
-    for (size_t i = 0; i < sizeof auth_codes / sizeof auth_codes[0]; i++) {
-        if (code == auth_codes[i]) {
-            return E_CONFIG;
-        }
+    if (code >= 530 && code <= 538) {
+        return E_CONFIG; /* RFC 4954 and its drafts: all of them want another login. */
     }
     /* 5.7.0 to a message itself is a filter's verdict; to a command it wants AUTH or TLS. */
     return strcmp(smtp->reply.enhanced, "5.7.0") == 0 && smtp->state < STATE_BODY ? E_CONFIG
@@ -580,8 +435,6 @@ static enum smtp_state mail_reply(struct smtp *smtp)
 {
     if (smtp->reply.code >= 400) {
         refuse_message(smtp);
-    } else if (smtp->reply.code >= 300) {
-        return fail_unexpected(smtp);
     }
     return next_command(smtp);
 }
@@ -600,8 +453,6 @@ static enum smtp_state rcpt_reply(struct smtp *smtp)
 
     if (smtp->reply.code < 300) {
         result->accepted_mask |= bit;
-    } else if (smtp->reply.code < 400) {
-        return fail_unexpected(smtp);
     } else if (result->error == 0) {
         int error = refusal_class(smtp);
 
@@ -640,44 +491,20 @@ static enum smtp_state data_reply(struct smtp *smtp)
     return next_command(smtp);
 }
 
-static void lone_dot_enter(struct smtp *smtp)
-{
-    send_command(smtp, ".", "");
-}
-
-static enum smtp_state lone_dot_reply(struct smtp *smtp)
-{
-    return smtp->reply.code >= 300 && smtp->reply.code < 400 ? fail_unexpected(smtp)
-                                                             : message_done(smtp);
-}
-
 /* --- The body --- */
-
-static void body_enter(struct smtp *smtp)
-{
-    smtp->body_line_start = true;
-    smtp->body_after_cr = false;
-}
 
 /* A reply before the final dot has left. A refusal decides the message; the server may wait for the
  * rest of it or for commands, so that nothing more can be said to it. */
 static enum smtp_state body_reply(struct smtp *smtp)
 {
-    return smtp->reply.code >= 400 ? fail_close(smtp, refusal_class(smtp), SMTP_CAUSE_REPLY, NULL)
+    return smtp->reply.code >= 400 ? fail_close(smtp, refusal_class(smtp), SMTP_CAUSE_REPLY, "")
                                    : fail_unexpected(smtp);
-}
-
-static void accept_enter(struct smtp *smtp)
-{
-    send_command(smtp, smtp->body_line_start ? "." : "\r\n.", "");
 }
 
 static enum smtp_state accept_reply(struct smtp *smtp)
 {
     if (smtp->reply.code < 300) {
         (void)text_copy(smtp->result.text, sizeof smtp->result.text, smtp->reply.text);
-    } else if (smtp->reply.code < 400) {
-        return fail_unexpected(smtp);
     } else {
         refuse_message(smtp);
     }
@@ -685,11 +512,6 @@ static enum smtp_state accept_reply(struct smtp *smtp)
 }
 
 /* --- Between and after --- */
-
-static void quit_enter(struct smtp *smtp)
-{
-    send_command(smtp, "QUIT", "");
-}
 
 static void closed_enter(struct smtp *smtp)
 {
@@ -700,33 +522,31 @@ static void closed_enter(struct smtp *smtp)
 }
 
 /* How long a state waits for the other side. */
-enum wait { WAIT_FOR_EVER, WAIT_GREETING, WAIT_COMMAND, WAIT_BODY, WAIT_ACCEPT, WAIT_QUIT };
+enum wait { WAIT_GREETING, WAIT_COMMAND, WAIT_BODY, WAIT_ACCEPT, WAIT_QUIT, WAIT_FOR_EVER };
 
 static const struct {
     uint8_t stage; /* enum smtp_stage */
     uint8_t wait;
-    void (*enter)(struct smtp *smtp);            /* NULL: nothing is sent. */
-    enum smtp_state (*reply)(struct smtp *smtp); /* NULL: no reply belongs here. */
 } states[STATE_COUNT] = {
-    [STATE_GREETING] = {SMTP_STAGE_GREETING, WAIT_GREETING, NULL, greeting_reply},
-    [STATE_EHLO] = {SMTP_STAGE_EHLO, WAIT_COMMAND, ehlo_enter, ehlo_reply},
-    [STATE_HELO] = {SMTP_STAGE_EHLO, WAIT_COMMAND, helo_enter, helo_reply},
-    [STATE_STARTTLS] = {SMTP_STAGE_STARTTLS, WAIT_COMMAND, starttls_enter, starttls_reply},
-    [STATE_TLS] = {SMTP_STAGE_STARTTLS, WAIT_COMMAND, NULL, NULL},
-    [STATE_AUTH] = {SMTP_STAGE_AUTH, WAIT_COMMAND, auth_enter, auth_reply},
-    [STATE_AUTH_USER] = {SMTP_STAGE_AUTH, WAIT_COMMAND, auth_user_enter, auth_reply},
-    [STATE_AUTH_SECRET] = {SMTP_STAGE_AUTH, WAIT_COMMAND, auth_secret_enter, auth_reply},
-    [STATE_AUTH_CANCEL] = {SMTP_STAGE_AUTH, WAIT_COMMAND, auth_cancel_enter, auth_cancel_reply},
-    [STATE_READY] = {SMTP_STAGE_READY, WAIT_FOR_EVER, NULL, NULL},
-    [STATE_RSET] = {SMTP_STAGE_RSET, WAIT_COMMAND, smtp_write_commands, rset_reply},
-    [STATE_MAIL] = {SMTP_STAGE_MAIL, WAIT_COMMAND, smtp_write_commands, mail_reply},
-    [STATE_RCPT] = {SMTP_STAGE_RCPT, WAIT_COMMAND, smtp_write_commands, rcpt_reply},
-    [STATE_DATA] = {SMTP_STAGE_DATA, WAIT_COMMAND, smtp_write_commands, data_reply},
-    [STATE_BODY] = {SMTP_STAGE_BODY, WAIT_BODY, body_enter, body_reply},
-    [STATE_ACCEPT] = {SMTP_STAGE_BODY, WAIT_ACCEPT, accept_enter, accept_reply},
-    [STATE_LONE_DOT] = {SMTP_STAGE_DATA, WAIT_COMMAND, lone_dot_enter, lone_dot_reply},
-    [STATE_QUIT] = {SMTP_STAGE_QUIT, WAIT_QUIT, quit_enter, NULL},
-    [STATE_CLOSED] = {SMTP_STAGE_QUIT, WAIT_FOR_EVER, closed_enter, NULL},
+    [STATE_GREETING] = {SMTP_STAGE_GREETING, WAIT_GREETING},
+    [STATE_EHLO] = {SMTP_STAGE_EHLO, WAIT_COMMAND},
+    [STATE_HELO] = {SMTP_STAGE_EHLO, WAIT_COMMAND},
+    [STATE_STARTTLS] = {SMTP_STAGE_STARTTLS, WAIT_COMMAND},
+    [STATE_TLS] = {SMTP_STAGE_STARTTLS, WAIT_COMMAND},
+    [STATE_AUTH] = {SMTP_STAGE_AUTH, WAIT_COMMAND},
+    [STATE_AUTH_USER] = {SMTP_STAGE_AUTH, WAIT_COMMAND},
+    [STATE_AUTH_SECRET] = {SMTP_STAGE_AUTH, WAIT_COMMAND},
+    [STATE_AUTH_CANCEL] = {SMTP_STAGE_AUTH, WAIT_COMMAND},
+    [STATE_READY] = {SMTP_STAGE_READY, WAIT_FOR_EVER},
+    [STATE_RSET] = {SMTP_STAGE_RSET, WAIT_COMMAND},
+    [STATE_MAIL] = {SMTP_STAGE_MAIL, WAIT_COMMAND},
+    [STATE_RCPT] = {SMTP_STAGE_RCPT, WAIT_COMMAND},
+    [STATE_DATA] = {SMTP_STAGE_DATA, WAIT_COMMAND},
+    [STATE_BODY] = {SMTP_STAGE_BODY, WAIT_BODY},
+    [STATE_ACCEPT] = {SMTP_STAGE_BODY, WAIT_ACCEPT},
+    [STATE_LONE_DOT] = {SMTP_STAGE_DATA, WAIT_COMMAND},
+    [STATE_QUIT] = {SMTP_STAGE_QUIT, WAIT_QUIT},
+    [STATE_CLOSED] = {SMTP_STAGE_QUIT, WAIT_FOR_EVER},
 };
 
 enum smtp_stage smtp_state_stage(enum smtp_state state)
@@ -736,39 +556,116 @@ enum smtp_stage smtp_state_stage(enum smtp_state state)
 
 void smtp_arm(struct smtp *smtp, uint64_t now_ms)
 {
+    static const uint32_t usual_ms[] = {60000, 60000, 120000, 300000, QUIT_MS_MAX};
     const struct smtp_params *params = smtp->params;
-    uint32_t wait_ms = 0;
+    const uint32_t wanted_ms[] = {params->greeting_ms_max, params->command_ms_max,
+                                  params->body_ms_max, params->accept_ms_max, 0};
+    unsigned wait = states[smtp->state].wait;
 
-    switch ((enum wait)states[smtp->state].wait) {
-    case WAIT_FOR_EVER:
-        smtp->deadline_ms = UINT64_MAX;
-        return;
-    case WAIT_GREETING:
-        wait_ms = params->greeting_ms_max > 0 ? params->greeting_ms_max : GREETING_MS;
-        break;
-    case WAIT_COMMAND:
-        wait_ms = params->command_ms_max > 0 ? params->command_ms_max : COMMAND_MS;
-        break;
-    case WAIT_BODY:
-        wait_ms = params->body_ms_max > 0 ? params->body_ms_max : BODY_MS;
-        break;
-    case WAIT_ACCEPT:
-        wait_ms = params->accept_ms_max > 0 ? params->accept_ms_max : ACCEPT_MS;
-        break;
-    case WAIT_QUIT:
-        wait_ms = QUIT_MS_MAX;
-        break;
+    smtp->deadline_ms = UINT64_MAX;
+    if (wait != WAIT_FOR_EVER) {
+        smtp->deadline_ms = now_ms + (wanted_ms[wait] > 0 ? wanted_ms[wait] : usual_ms[wait]);
     }
-    smtp->deadline_ms = now_ms + wait_ms;
 }
 
 void smtp_enter(struct smtp *smtp, enum smtp_state state, uint64_t now_ms)
 {
     smtp->state = (uint8_t)state;
-    if (states[state].enter != NULL) {
-        states[state].enter(smtp);
+    switch (state) {
+    case STATE_EHLO:
+        smtp->capabilities = 0;
+        smtp->size_max = 0;
+        send_line(smtp, "EHLO ", smtp->params->ehlo_name);
+        break;
+    case STATE_HELO:
+        send_line(smtp, "HELO ", smtp->params->ehlo_name);
+        break;
+    case STATE_STARTTLS:
+        send_line(smtp, "STARTTLS", "");
+        break;
+    case STATE_AUTH:
+        auth_enter(smtp);
+        break;
+    case STATE_AUTH_USER:
+        send_secret(smtp, "", NULL, smtp->params->user);
+        break;
+    case STATE_AUTH_SECRET:
+        auth_secret_enter(smtp);
+        break;
+    case STATE_AUTH_CANCEL:
+        send_line(smtp, "*", "");
+        break;
+    case STATE_RSET:
+    case STATE_MAIL:
+    case STATE_RCPT:
+    case STATE_DATA:
+        smtp_write_commands(smtp);
+        break;
+    case STATE_BODY:
+        smtp->body_line_start = true;
+        smtp->body_after_cr = false;
+        break;
+    case STATE_ACCEPT:
+        send_line(smtp, smtp->body_line_start ? "" : "\r\n", ".");
+        break;
+    case STATE_LONE_DOT:
+        send_line(smtp, ".", "");
+        break;
+    case STATE_QUIT:
+        send_line(smtp, "QUIT", "");
+        break;
+    case STATE_CLOSED:
+        closed_enter(smtp);
+        break;
+    default:
+        break; /* The other side has the word. */
     }
     smtp_arm(smtp, now_ms);
+}
+
+/* Where a whole reply in its turn leads. */
+static enum smtp_state next_state(struct smtp *smtp)
+{
+    static const uint32_t prompts = 1u << STATE_STARTTLS | 1u << STATE_AUTH |
+                                    1u << STATE_AUTH_USER | 1u << STATE_AUTH_SECRET |
+                                    1u << STATE_DATA;
+    int code = smtp->reply.code;
+
+    if (code / 100 == 3 && (prompts >> smtp->state & 1) == 0) {
+        return fail_unexpected(smtp); /* Nothing here can be asked for more. */
+    }
+    switch ((enum smtp_state)smtp->state) {
+    case STATE_GREETING:
+        return greeting_reply(smtp);
+    case STATE_EHLO:
+        return ehlo_reply(smtp);
+    case STATE_HELO:
+        return code < 300 ? STATE_READY : fail_session(smtp);
+    case STATE_STARTTLS:
+        return starttls_reply(smtp);
+    case STATE_AUTH:
+    case STATE_AUTH_USER:
+    case STATE_AUTH_SECRET:
+        return auth_reply(smtp);
+    case STATE_AUTH_CANCEL:
+        return code < 300 ? fail_unexpected(smtp) : next_mechanism(smtp);
+    case STATE_RSET:
+        return rset_reply(smtp);
+    case STATE_MAIL:
+        return mail_reply(smtp);
+    case STATE_RCPT:
+        return rcpt_reply(smtp);
+    case STATE_DATA:
+        return data_reply(smtp);
+    case STATE_BODY:
+        return body_reply(smtp);
+    case STATE_ACCEPT:
+        return accept_reply(smtp);
+    case STATE_LONE_DOT:
+        return message_done(smtp);
+    default:
+        return fail_unexpected(smtp);
+    }
 }
 
 /* A whole reply whose first byte came when we had asked nothing. Taking it for the answer to the
@@ -778,9 +675,9 @@ static enum smtp_state early_reply(struct smtp *smtp)
     if ((smtp->state == STATE_BODY || smtp->state == STATE_ACCEPT) && smtp->reply.code >= 400) {
         return body_reply(smtp);
     }
-    return starttls_due(smtp)
-               ? fail_close(smtp, E_SECURITY, SMTP_CAUSE_INJECTED, "the server spoke out of turn")
-               : fail_close(smtp, E_TRANSIENT, SMTP_CAUSE_PROTOCOL, "the server spoke out of turn");
+    return fail_close(smtp, starttls_due(smtp) ? E_SECURITY : E_TRANSIENT,
+                      starttls_due(smtp) ? SMTP_CAUSE_INJECTED : SMTP_CAUSE_PROTOCOL,
+                      "the server spoke out of turn");
 }
 
 void smtp_reply_done(struct smtp *smtp, uint64_t now_ms)
@@ -794,12 +691,12 @@ void smtp_reply_done(struct smtp *smtp, uint64_t now_ms)
         (void)text_copy(smtp->reply.text, sizeof smtp->reply.text, "the server gave no reason");
     }
     if (smtp->reply.code == 421) {
-        next = fail_close(smtp, E_TRANSIENT, SMTP_CAUSE_REPLY,
-                          NULL); /* It closes, whatever we asked. */
+        /* It closes, whatever we asked. */
+        next = fail_close(smtp, E_TRANSIENT, SMTP_CAUSE_REPLY, "");
     } else if (smtp->reply_early) {
         next = early_reply(smtp);
     } else {
-        next = states[smtp->state].reply(smtp);
+        next = next_state(smtp);
     }
     smtp_enter(smtp, next, now_ms);
 }

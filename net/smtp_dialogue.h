@@ -52,7 +52,7 @@ enum smtp_state {
 /* smtp_dialogue.c: enters a state; takes a whole reply; takes one line of the reply to EHLO. */
 void smtp_enter(struct smtp *smtp, enum smtp_state state, uint64_t now_ms);
 void smtp_reply_done(struct smtp *smtp, uint64_t now_ms);
-void smtp_ehlo_line(struct smtp *smtp, const char *line, size_t size);
+void smtp_ehlo_line(struct smtp *smtp, const char *line);
 enum smtp_stage smtp_state_stage(enum smtp_state state);
 
 /* Puts the deadline of the current state at its full distance. */

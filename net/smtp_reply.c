@@ -9,16 +9,18 @@
 
 _Static_assert(LINE_KEPT + 64 <= SMTP_RX_BYTES, "no room for the rest of a long line");
 
+static const char endless[] = "a reply without end";
+
 static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
 }
 
 /* The code of a reply line (RFC 5321 4.2.1: first digit 2 to 5), or -1 when it is no reply line. */
-static int line_code(const char *line, size_t size)
+static int line_code(const char *line)
 {
-    if (size < 3 || line[0] < '2' || line[0] > '5' || !is_digit(line[1]) || !is_digit(line[2]) ||
-        (size > 3 && line[3] != ' ' && line[3] != '-')) {
+    if (line[0] < '2' || line[0] > '5' || !is_digit(line[1]) || !is_digit(line[2]) ||
+        (line[3] != ' ' && line[3] != '-' && line[3] != '\0')) {
         return -1;
     }
     return (line[0] - '0') * 100 + (line[1] - '0') * 10 + (line[2] - '0');
@@ -26,92 +28,88 @@ static int line_code(const char *line, size_t size)
 
 /* Length of the enhanced status code at text, of the class digit given; 0: none (RFC 3463 section
  * 2). */
-static size_t enhanced_size(const char *text, size_t size, char class_digit)
+static size_t enhanced_size(const char *text, char class_digit)
 {
     size_t at = 1;
 
-    if (size < 5 || text[0] != class_digit) {
+    if (text[0] != class_digit) {
         return 0;
     }
     for (unsigned part = 0; part < 2; part++) {
-        size_t first;
+        size_t first = at + 1;
 
-        if (at >= size || text[at++] != '.') {
+        if (text[at++] != '.') {
             return 0;
         }
-        for (first = at; at < size && at - first < 3 && is_digit(text[at]); at++) {
+        while (at - first < 3 && is_digit(text[at])) {
+            at++;
         }
         if (at == first) {
             return 0;
         }
     }
-    return at == size || text[at] == ' ' ? at : 0;
+    return text[at] == '\0' || text[at] == ' ' ? at : 0;
 }
 
 /* Adds one line's words to the reply's text, and keeps the first enhanced code apart. */
-static void keep_words(struct smtp_failure *reply, const char *line, size_t size)
+static void keep_words(struct smtp_failure *reply, const char *line)
 {
     struct text text = {.bytes = reply->text, .size = sizeof reply->text};
-    size_t at = size > 4 ? 4 : size;
-    size_t enhanced = enhanced_size(line + at, size - at, line[0]);
+    const char *words = line[3] != '\0' ? line + 4 : line + 3;
+    size_t enhanced = enhanced_size(words, line[0]);
 
-    if (enhanced > 0) {
-        if (reply->enhanced[0] == '\0') {
-            memcpy(reply->enhanced, line + at, enhanced);
-            reply->enhanced[enhanced] = '\0';
-        }
-        at += enhanced;
+    if (enhanced > 0 && reply->enhanced[0] == '\0') {
+        memcpy(reply->enhanced, words, enhanced); /* Zeroed before. */
     }
-    while (at < size && line[at] == ' ') {
-        at++;
+    words += enhanced;
+    while (*words == ' ') {
+        words++;
     }
     text.length = strlen(reply->text);
-    if (at < size) {
-        if (text.length > 0) {
-            text_add(&text, " / ");
-        }
-        text_add_printable(&text, line + at, size - at);
+    if (*words != '\0') {
+        text_add(&text, text.length > 0 ? " / " : "");
+        text_add_printable(&text, words, strlen(words));
     }
 }
 
-static void fail_line(struct smtp *smtp, const char *words, const char *line, size_t size)
+static void fail_line(struct smtp *smtp, const char *words, const char *line)
 {
     struct text text = text_begin(smtp->reply.text, sizeof smtp->reply.text);
 
-    text_add_printable(&text, line, size);
+    text_add_printable(&text, line, strlen(line));
     smtp->rx_size = 0;
     smtp_fail(smtp, E_TRANSIENT, SMTP_CAUSE_PROTOCOL, words);
 }
 
 /* One line without its line end. */
-static void take_line(struct smtp *smtp, const char *line, size_t size, uint64_t now_ms)
+static void take_line(struct smtp *smtp, const char *line, uint64_t now_ms)
 {
-    int code = line_code(line, size);
+    int code = line_code(line);
 
     if (smtp->state == STATE_QUIT) {
         smtp_enter(smtp, STATE_CLOSED, now_ms); /* Whatever it says: we have said goodbye. */
         return;
     }
-    if (code < 0) {
-        fail_line(smtp, "this is not an SMTP reply", line, size);
-        return;
-    }
-    if (smtp->reply_lines == 0) {
+    if (smtp->reply_lines == 0 && code > 0) {
         smtp->reply.code = code;
-    } else if (code != smtp->reply.code) {
-        fail_line(smtp, "the lines of one reply have different codes", line, size);
+    }
+    if (code < 0 || code != smtp->reply.code) {
+        fail_line(smtp,
+                  code < 0 ? "this is not an SMTP reply"
+                           : "the lines of one reply have different codes",
+                  line);
         return;
     }
     if (++smtp->reply_lines > REPLY_LINES_MAX || smtp->reply_bytes > REPLY_BYTES_MAX) {
-        fail_line(smtp, "a reply without end", line, size);
+        fail_line(smtp, endless, line);
         return;
     }
     if (smtp->state != STATE_EHLO || code >= 300) {
-        keep_words(&smtp->reply, line, size);
-    } else if (smtp->reply_lines > 1 && size > 4) {
-        smtp_ehlo_line(smtp, line + 4, size - 4);
+        keep_words(&smtp->reply, line);
+    } else if (smtp->reply_lines > 1 && line[3] != '\0') {
+        smtp_ehlo_line(smtp, line + 4);
     }
-    if (size == 3 || line[3] == ' ') {
+    if (line[3] != '-') {
         smtp_reply_done(smtp, now_ms);
         smtp->reply_lines = 0;
         smtp->reply_bytes = 0;
@@ -129,7 +127,8 @@ static void cut_line(struct smtp *smtp)
     smtp->rx_size = LINE_KEPT;
     smtp->line_cut = true;
     if (smtp->reply_bytes > REPLY_BYTES_MAX) {
-        fail_line(smtp, "a reply without end", (const char *)smtp->rx, LINE_KEPT);
+        smtp->rx[LINE_KEPT] = '\0';
+        fail_line(smtp, endless, (const char *)smtp->rx);
     }
 }
 
@@ -138,7 +137,7 @@ void smtp_take_lines(struct smtp *smtp, uint64_t now_ms)
     size_t at = 0;
 
     while (at < smtp->rx_size && smtp->state != STATE_CLOSED && smtp->state != STATE_TLS) {
-        const uint8_t *line = smtp->rx + at;
+        uint8_t *line = smtp->rx + at;
         const uint8_t *end = memchr(line, '\n', smtp->rx_size - at);
         size_t size;
 
@@ -159,7 +158,11 @@ void smtp_take_lines(struct smtp *smtp, uint64_t now_ms)
         while (size > 0 && line[size - 1] == '\r') {
             size--;
         }
-        take_line(smtp, (const char *)line, size, now_ms);
+        line[size] = '\0';
+        for (char *nul = (char *)line; (nul += strlen(nul)) < (char *)line + size;) {
+            *nul = ' '; /* A NUL from the server ends nothing. */
+        }
+        take_line(smtp, (const char *)line, now_ms);
     }
     if (smtp->state == STATE_CLOSED) {
         return; /* Closing has emptied rx. */
