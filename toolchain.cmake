@@ -1,6 +1,6 @@
 # toolchain.cmake - BOARD -> compiler and CPU flags; nothing else.
 #
-# boards/BOARD/board.cmake says TOCSIN_ARCH and TOCSIN_CPU_FLAGS; this file turns them into a compiler.
+# boards/BOARD/board.cmake says TOCSIN_TRIPLET and TOCSIN_CPU_FLAGS; this makes a compiler of them.
 
 set(CMAKE_SYSTEM_NAME Generic)
 set(CMAKE_TRY_COMPILE_PLATFORM_VARIABLES BOARD)
