@@ -21,7 +21,7 @@
 #define LWIP_DHCP 1
 #define LWIP_DNS 1
 #define LWIP_IGMP 0
-#define IP_REASSEMBLY 0 /* Mail servers do path MTU discovery; a fragmented syslog datagram is counted lost. */
+#define IP_REASSEMBLY 0 /* Mail servers do path MTU discovery; a fragmented syslog datagram is lost. */
 #define IP_FRAG 0
 #define IP_FORWARD 0
 #define IP_OPTIONS_ALLOWED 0
