@@ -31,6 +31,8 @@ static bool argument_ok(const char *string, size_t size_max)
 
 int smtp_init(struct smtp *smtp, const struct smtp_params *params, uint64_t now_ms)
 {
+    const char *words = NULL;
+
     memset(smtp, 0, sizeof *smtp);
     smtp->params = params;
     smtp->tls_up = params->tls == SMTP_TLS_IMPLICIT;
@@ -38,16 +40,16 @@ int smtp_init(struct smtp *smtp, const struct smtp_params *params, uint64_t now_
     smtp->replies_due = 1;
     if (params->ehlo_name == NULL || params->ehlo_name[0] == '\0' ||
         !argument_ok(params->ehlo_name, EHLO_NAME_MAX)) {
-        smtp_fail(smtp, E_CONFIG, SMTP_CAUSE_ADDRESS, "hostname is no name that EHLO can carry");
-        return E_CONFIG;
+        words = "hostname cannot be sent";
+    } else if (params->user != NULL && params->user[0] != '\0' &&
+               (params->password == NULL || !sasl_valid(params->user, params->password))) {
+        words = "AuthUser or AuthPass cannot be sent";
     }
-    if (params->user != NULL && params->user[0] != '\0' &&
-        (params->password == NULL || !sasl_valid(params->user, params->password))) {
-        smtp_fail(smtp, E_CONFIG, SMTP_CAUSE_ADDRESS,
-                  "AuthUser or AuthPass is missing, too long or holds control characters");
-        return E_CONFIG;
+    if (words == NULL) {
+        return 0;
     }
-    return 0;
+    smtp_fail(smtp, E_CONFIG, SMTP_CAUSE_ADDRESS, words);
+    return E_CONFIG;
 }
 
 /* --- Sending --- */
@@ -166,44 +168,49 @@ void smtp_tls_started(struct smtp *smtp, uint64_t now_ms)
 
 /* --- Messages --- */
 
-/* A message that is refused before anything is sent. */
-static int refuse(struct smtp *smtp, int error, enum smtp_stage stage, enum smtp_cause cause,
-                  const char *words)
+/* Why a message is refused before anything is sent, and of what stage that is; SMTP_CAUSE_REPLY: it
+ * is not. */
+static enum smtp_cause unfit(const struct smtp *smtp, const struct smtp_envelope *envelope,
+                             enum smtp_stage *stage)
 {
-    struct smtp_failure *failure = &smtp->result.failure;
-
-    smtp->result.error = error;
-    failure->error = error;
-    failure->stage = stage;
-    failure->cause = cause;
-    (void)text_copy(failure->text, sizeof failure->text, words);
-    return error;
+    *stage = SMTP_STAGE_MAIL;
+    if (!argument_ok(envelope->from, SMTP_ADDRESS_MAX)) {
+        return SMTP_CAUSE_ADDRESS;
+    }
+    if (smtp->size_max > 0 && envelope->size_bytes > smtp->size_max) {
+        return SMTP_CAUSE_TOO_LARGE;
+    }
+    if (envelope->eight_bit && (smtp->capabilities & SMTP_CAP_8BITMIME) == 0) {
+        return SMTP_CAUSE_EIGHT_BIT;
+    }
+    *stage = SMTP_STAGE_RCPT;
+    for (size_t i = 0; i < envelope->rcpt_count; i++) {
+        if (envelope->rcpt[i][0] == '\0' || !argument_ok(envelope->rcpt[i], SMTP_ADDRESS_MAX)) {
+            return SMTP_CAUSE_ADDRESS;
+        }
+    }
+    return SMTP_CAUSE_REPLY;
 }
 
 int smtp_message(struct smtp *smtp, const struct smtp_envelope *envelope, uint64_t now_ms)
 {
+    struct smtp_failure *failure = &smtp->result.failure;
+
     if (smtp->state != STATE_READY || envelope->rcpt_count == 0 ||
         envelope->rcpt_count > SMTP_RCPT_MAX) {
         return E_INVALID;
     }
     memset(&smtp->result, 0, sizeof smtp->result);
-    if (!argument_ok(envelope->from, SMTP_ADDRESS_MAX)) {
-        return refuse(smtp, E_CONFIG, SMTP_STAGE_MAIL, SMTP_CAUSE_ADDRESS,
-                      "the sender's address is none that MAIL FROM can carry");
-    }
-    for (size_t i = 0; i < envelope->rcpt_count; i++) {
-        if (envelope->rcpt[i][0] == '\0' || !argument_ok(envelope->rcpt[i], SMTP_ADDRESS_MAX)) {
-            return refuse(smtp, E_CONFIG, SMTP_STAGE_RCPT, SMTP_CAUSE_ADDRESS,
-                          "a recipient's address is none that RCPT TO can carry");
-        }
-    }
-    if (smtp->size_max > 0 && envelope->size_bytes > smtp->size_max) {
-        return refuse(smtp, E_PERMANENT, SMTP_STAGE_MAIL, SMTP_CAUSE_TOO_LARGE,
-                      "the message is larger than the server takes");
-    }
-    if (envelope->eight_bit && (smtp->capabilities & SMTP_CAP_8BITMIME) == 0) {
-        return refuse(smtp, E_PERMANENT, SMTP_STAGE_MAIL, SMTP_CAUSE_EIGHT_BIT,
-                      "the message has bytes above 127, which the server does not take");
+    failure->cause = unfit(smtp, envelope, &failure->stage);
+    if (failure->cause != SMTP_CAUSE_REPLY) {
+        (void)text_copy(failure->text, sizeof failure->text,
+                        failure->cause == SMTP_CAUSE_ADDRESS ? "the address cannot be sent"
+                        : failure->cause == SMTP_CAUSE_TOO_LARGE
+                            ? "the message is larger than allowed"
+                            : "bytes above 127 are not taken");
+        failure->error = failure->cause == SMTP_CAUSE_ADDRESS ? E_CONFIG : E_PERMANENT;
+        smtp->result.error = failure->error;
+        return failure->error;
     }
     smtp->envelope = *envelope;
     smtp->message_open = true;
@@ -271,38 +278,28 @@ void smtp_quit(struct smtp *smtp, uint64_t now_ms)
     }
 }
 
-/* The server fell silent or away: says of what, and where. */
+/* The server fell silent or away. */
 static void lost(struct smtp *smtp, enum smtp_cause cause, const char *what, uint64_t now_ms)
 {
-    char words[96];
-    struct text text = text_begin(words, sizeof words);
+    bool sent = smtp_tx_empty(smtp);
+    char words[64];
 
     if (smtp->state >= STATE_QUIT) {
         smtp_enter(smtp, STATE_CLOSED, now_ms); /* A good end: nothing was left to say. */
         return;
     }
-    text_add(&text, what);
-    if (smtp->state == STATE_GREETING) {
-        text_add(&text, " before the greeting");
-    } else if (smtp->state == STATE_TLS) {
-        text_add(&text, " in the TLS handshake");
-    } else if (smtp->state == STATE_READY) {
-        text_add(&text, " between messages");
-    } else if (smtp->state == STATE_BODY || !smtp_tx_empty(smtp)) {
-        text_add(&text, smtp->state < STATE_BODY ? " while a command was sent"
-                                                 : " while the message was sent");
-    } else if (smtp->state == STATE_ACCEPT) {
-        text_add(&text, " before it answered the whole message, which it may have");
-    } else {
-        text_add(&text, " before the answer to ");
-        text_add(&text, smtp_stage_name(smtp_stage(smtp)));
-    }
+    text_print(words, sizeof words, "%s%s", what,
+               smtp->state == STATE_TLS              ? " in the TLS handshake"
+               : smtp->state == STATE_ACCEPT && sent ? ", but may have the message"
+               : smtp->state == STATE_BODY || smtp->state == STATE_ACCEPT
+                   ? " while the message was sent"
+                   : "");
     smtp_fail(smtp, E_TRANSIENT, cause, words);
 }
 
 void smtp_eof(struct smtp *smtp, uint64_t now_ms)
 {
-    lost(smtp, SMTP_CAUSE_EOF, "the server ended the connection", now_ms);
+    lost(smtp, SMTP_CAUSE_EOF, "the server hung up", now_ms);
 }
 
 void smtp_timeout(struct smtp *smtp, uint64_t now_ms)
