@@ -12,15 +12,10 @@ enum {
 static const char ellipsis[] = "\xE2\x80\xA6";
 static const char byte_order_mark[] = "\xEF\xBB\xBF";
 
-/* What is left of the datagram. Reading past its end gives NUL, which no rule below takes. */
+/* What is left of the datagram. Reading past its end gives NUL, which is a blank. */
 struct input {
     const char *at;
     const char *end;
-};
-
-struct word {
-    const char *at;
-    size_t size;
 };
 
 static char peek(const struct input *in, size_t offset)
@@ -31,6 +26,11 @@ static char peek(const struct input *in, size_t offset)
 static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
+}
+
+static bool is_letter(char c)
+{
+    return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
 }
 
 /* Space and control characters, NUL and LF among them. */
@@ -46,20 +46,20 @@ static void skip_blanks(struct input *in)
     }
 }
 
-/* Up to the next blank. */
-static struct word peek_word(const struct input *in)
+/* What stands before the next blank. */
+static size_t word_size(const struct input *in)
 {
-    struct word word = {.at = in->at, .size = 0};
+    size_t size = 0;
 
-    while (in->at + word.size < in->end && !is_blank(word.at[word.size])) {
-        word.size++;
+    while (!is_blank(peek(in, size))) {
+        size++;
     }
-    return word;
+    return size;
 }
 
 static void skip_word(struct input *in)
 {
-    in->at += peek_word(in).size;
+    in->at += word_size(in);
     skip_blanks(in);
 }
 
@@ -68,10 +68,9 @@ static bool looks_like(const struct input *in, const char *pattern)
 {
     for (size_t i = 0; pattern[i] != '\0'; i++) {
         char c = peek(in, i);
-        bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
         bool fits = pattern[i] == '9'   ? is_digit(c)
                     : pattern[i] == '_' ? is_digit(c) || c == ' '
-                    : pattern[i] == 'A' ? letter
+                    : pattern[i] == 'A' ? is_letter(c)
                                         : c == pattern[i];
 
         if (!fits) {
@@ -81,37 +80,37 @@ static bool looks_like(const struct input *in, const char *pattern)
     return true;
 }
 
+/* Goes behind what looks like the pattern, if it does. */
+static bool skip(struct input *in, const char *pattern)
+{
+    bool found = looks_like(in, pattern);
+
+    if (found) {
+        in->at += strlen(pattern);
+    }
+    return found;
+}
+
 /* "<13>", to severity and facility. Leading zeros are no reason to lose an alert. */
 static bool take_pri(struct input *in, struct alert *alert)
 {
-    uint32_t pri = 0;
-    size_t digits = 0;
+    unsigned pri = 0;
+    bool begun = skip(in, "<") && is_digit(peek(in, 0));
 
-    for (; is_digit(peek(in, 1 + digits)) && digits < 4; digits++) {
-        pri = pri * 10 + (uint32_t)(in->at[1 + digits] - '0');
-    }
-    if (peek(in, 0) != '<' || digits == 0 || digits > 3 || pri > PRI_MAX ||
-        peek(in, 1 + digits) != '>') {
-        return false;
+    for (size_t i = 0; i < 3 && is_digit(peek(in, 0)); i++) {
+        pri = pri * 10 + (unsigned)(*in->at++ - '0');
     }
     alert->severity = (uint8_t)(pri % SEVERITY_COUNT);
     alert->facility = (uint8_t)(pri / SEVERITY_COUNT);
-    in->at += digits + 2;
-    return true;
+    return begun && pri <= PRI_MAX && skip(in, ">");
 }
 
-static bool is_nil(struct word word)
+/* Adds the next size bytes to a name. */
+static void add_name(char name[ALERT_NAME_BYTES], const char *bytes, size_t size)
 {
-    return word.size == 1 && *word.at == '-';
-}
+    struct text text = {.bytes = name, .size = ALERT_NAME_BYTES, .length = strlen(name)};
 
-static void set_name(char name[ALERT_NAME_BYTES], struct word word)
-{
-    struct text text = text_begin(name, ALERT_NAME_BYTES);
-
-    if (!is_nil(word)) {
-        text_add_printable(&text, word.at, word.size);
-    }
+    text_add_printable(&text, bytes, size);
 }
 
 /* The rest is the text. A cut one ends in an ellipsis. */
@@ -120,9 +119,7 @@ static int take_text(struct alert *alert, struct input in)
     struct text text = text_begin(alert->text, sizeof alert->text);
 
     skip_blanks(&in);
-    if (looks_like(&in, byte_order_mark)) {
-        in.at += sizeof byte_order_mark - 1;
-    }
+    (void)skip(&in, byte_order_mark);
     skip_blanks(&in);
     if (in.at == in.end) {
         return E_INVALID;
@@ -142,95 +139,74 @@ static int take_text(struct alert *alert, struct input in)
 /* Goes behind "-" or a row of [elements] (6.3); false: neither, or without an end. */
 static bool skip_structured_data(struct input *in)
 {
-    bool quoted = false;
-    bool escaped = false;
-    bool inside = false;
+    bool found = skip(in, "-");
 
-    if (peek(in, 0) == '-' && (in->at + 1 == in->end || is_blank(in->at[1]))) {
-        in->at++;
-        return true;
-    }
-    if (peek(in, 0) != '[') {
-        return false;
-    }
-    for (; in->at < in->end && (inside || *in->at == '['); in->at++) {
-        char c = *in->at;
+    while (!found && skip(in, "[")) {
+        bool quoted = false;
 
-        if (!quoted) {
-            inside = c != ']';
+        for (; in->at < in->end && (quoted || *in->at != ']'); in->at++) {
+            if (*in->at == '"') {
+                quoted = !quoted;
+            } else if (quoted && *in->at == '\\' && in->at + 1 < in->end) {
+                in->at++;
+            }
         }
-        if (escaped) {
-            escaped = false;
-        } else if (c == '"') {
-            quoted = !quoted;
-        } else {
-            escaped = quoted && c == '\\';
+        if (!skip(in, "]")) {
+            return false;
         }
+        found = !looks_like(in, "[");
     }
-    return !inside;
+    return found && is_blank(peek(in, 0));
 }
 
 /* "1 TIMESTAMP HOSTNAME APP-NAME PROCID MSGID STRUCTURED-DATA MSG" (6). The sender's time and MSGID
- * have no place in an alert. false: not such a header, nothing was changed. */
-static bool take_5424(struct input *in, struct alert *alert, int *result)
+ * have no place in an alert. E_MISSING: not such a header, nothing was changed. */
+static int take_5424(struct input in, struct alert *alert)
 {
-    struct input rest = *in;
-    struct word words[6];
-    struct text app;
+    enum { TIME, HOST, APP, PROCESS, ID, COUNT };
+    const char *at[COUNT];
+    size_t size[COUNT]; /* 0 for "-". */
     struct input data;
+    int result;
 
-    for (size_t i = 0; i < 6; i++) {
-        words[i] = peek_word(&rest);
-        if (words[i].size == 0) {
-            return false;
+    if (!skip(&in, "1 ") || (!looks_like(&in, "- ") && !looks_like(&in, "9999-99-99T"))) {
+        return E_MISSING;
+    }
+    for (size_t i = 0; i < COUNT; i++) {
+        at[i] = in.at;
+        size[i] = word_size(&in);
+        if (size[i] == 0) {
+            return E_MISSING;
         }
-        skip_word(&rest);
+        if (size[i] == 1 && *in.at == '-') {
+            size[i] = 0;
+        }
+        skip_word(&in);
     }
-    if (words[0].size != 1 || *words[0].at != '1' ||
-        !(is_nil(words[1]) ||
-          (is_digit(*words[1].at) && memchr(words[1].at, 'T', words[1].size)))) {
-        return false;
+    add_name(alert->host, at[HOST], size[HOST]);
+    add_name(alert->app, at[APP], size[APP]);
+    if (size[APP] > 0 && size[PROCESS] > 0) {
+        add_name(alert->app, "[", 1);
+        add_name(alert->app, at[PROCESS], size[PROCESS]);
+        add_name(alert->app, "]", 1);
     }
-    set_name(alert->host, words[2]);
-    set_name(alert->app, words[3]);
-    if (!is_nil(words[3]) && !is_nil(words[4])) {
-        app = text_begin(alert->app, sizeof alert->app);
-        text_add_printable(&app, words[3].at, words[3].size);
-        text_add_char(&app, '[');
-        text_add_printable(&app, words[4].at, words[4].size);
-        text_add_char(&app, ']');
+    data = in;
+    if (!skip_structured_data(&in)) {
+        return take_text(alert, data); /* Broken or left out: then it is text, rather than lost. */
     }
-    data = rest;
-    if (!skip_structured_data(&rest) || (rest.at < rest.end && !is_blank(*rest.at))) {
-        rest = data; /* Broken or left out: then it is text, rather than lost. */
+    result = take_text(alert, in);
+    if (result < 0 && *data.at == '[') {
+        result = take_text(alert, data); /* All that it says is in its structured data. */
     }
-    *result = take_text(alert, rest);
-    if (*result < 0 && peek(&data, 0) == '[') {
-        *result = take_text(alert, data); /* All that it says is in its structured data. */
-    }
-    return true;
+    return result;
 }
 
 /* RFC 3164, as it is really sent */
 
-/* Goes behind the time zone and the colon that Cisco puts after a time: " UTC:", " +0000:", ":". */
-static bool skip_time_colon(struct input *in)
-{
-    static const char *const ends[] = {":", " AAA:", " AAAA:", " +9999:", " -9999:"};
-
-    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
-        if (looks_like(in, ends[i])) {
-            in->at += strlen(ends[i]);
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Goes behind a time stamp of one of the known kinds: "Oct 11 22:14:15", "Mar  1 2026 00:12:01.123
  * UTC:", "2026 Jul 28 14:42:46 UTC:", "2026-11-21T22:05:54.123456+03:00", the first ones also with
  * "*" or "." before them (Cisco: clock not set, or not synchronised). *host_follows: not after
- * Cisco's colon. */
+ * the colon that Cisco puts behind time and zone. */
 static bool skip_time(struct input *in, bool *host_follows)
 {
     struct input rest = *in;
@@ -240,105 +216,91 @@ static bool skip_time(struct input *in, bool *host_follows)
         *host_follows = true;
         return true;
     }
-    if (peek(&rest, 0) == '*' || peek(&rest, 0) == '.') {
-        rest.at++;
-    }
-    if (looks_like(&rest, "9999 AAA ")) {
-        rest.at += sizeof "9999 " - 1;
-    }
-    if (looks_like(&rest, "AAA _9 9999 99:99:99")) {
-        rest.at += sizeof "AAA _9 9999 99:99:99" - 1;
-    } else if (looks_like(&rest, "AAA _9 99:99:99")) {
-        rest.at += sizeof "AAA _9 99:99:99" - 1;
-    } else {
+    (void)(skip(&rest, "*") || skip(&rest, "."));
+    (void)skip(&rest, "9999 ");
+    if (!skip(&rest, "AAA _9 9999 99:99:99") && !skip(&rest, "AAA _9 99:99:99")) {
         return false;
     }
-    if (peek(&rest, 0) == '.') {
-        for (rest.at++; is_digit(peek(&rest, 0)); rest.at++) {
+    if (skip(&rest, ".")) {
+        while (skip(&rest, "9")) {
         }
     } else if (looks_like(&rest, " 9999 ")) {
-        rest.at += sizeof " 9999" - 1;
+        (void)skip(&rest, " 9999");
     }
-    *host_follows = !skip_time_colon(&rest);
+    *host_follows = !skip(&rest, ":") && !skip(&rest, " AAA:") && !skip(&rest, " AAAA:") &&
+                    !skip(&rest, " +9999:") && !skip(&rest, " -9999:");
     skip_blanks(&rest);
     *in = rest;
     return true;
 }
 
 /* "name:", "name[412]:" or "name[412]" (5.3): the length of what names the sender, without the
- * colon. 0: the word is none of these. */
-static size_t tag_size(struct word word)
+ * colon. 0: the next word is none of these. */
+static size_t tag_size(const struct input *in)
 {
+    size_t word = word_size(in);
     size_t size = 0;
+    const char *close;
 
-    while (size < word.size && word.at[size] != ':' && word.at[size] != '[') {
+    while (size < word && in->at[size] != ':' && in->at[size] != '[') {
         size++;
     }
-    if (size > 0 && size < word.size && word.at[size] == '[') {
-        const char *close = memchr(word.at + size, ']', word.size - size);
-
-        size = close != NULL ? (size_t)(close + 1 - word.at) : 0;
-        return size == word.size || (size + 1 == word.size && word.at[size] == ':') ? size : 0;
+    if (size > 0 && size < word && in->at[size] == '[') {
+        close = memchr(in->at + size, ']', word - size);
+        size = close != NULL ? (size_t)(close + 1 - in->at) : 0;
+        if (size == word) {
+            return size;
+        }
     }
-    return size + 1 == word.size ? size : 0;
+    return size + 1 == word && in->at[size] == ':' ? size : 0;
 }
 
 /* Letters, digits and what stands in names and addresses; above ASCII too. */
-static bool is_host(struct word word)
+static bool is_host(const struct input *in)
 {
-    for (size_t i = 0; i < word.size; i++) {
-        char c = word.at[i];
-        bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (unsigned char)c >= 0x80;
+    size_t size = word_size(in);
 
-        if (!letter && !is_digit(c) && strchr(".-_:/@", c) == NULL) {
+    for (size_t i = 0; i < size; i++) {
+        char c = in->at[i];
+
+        if (!is_letter(c) && !is_digit(c) && (unsigned char)c < 0x80 &&
+            strchr(".-_:/@", c) == NULL) {
             return false;
         }
     }
-    return word.size > 0;
-}
-
-static bool is_number(const char *at, size_t size)
-{
-    size_t digits = 0;
-
-    while (digits < size && is_digit(at[digits])) {
-        digits++;
-    }
-    return size > 0 && digits == size;
+    return size > 0;
 }
 
 static int take_3164(struct input in, struct alert *alert)
 {
-    struct input rest;
-    struct word word;
+    struct input rest = in;
     size_t size;
     bool host_follows = false;
 
     /* Cisco numbers its messages, and may name itself before the time. */
-    word = peek_word(&in);
-    if (is_number(word.at, tag_size(word))) {
-        skip_word(&in);
-        word = peek_word(&in);
+    while (skip(&rest, "9")) {
+    }
+    if (rest.at > in.at && skip(&rest, ":") && is_blank(peek(&rest, 0))) {
+        skip_blanks(&rest);
+        in = rest;
     }
     rest = in;
     skip_word(&rest);
-    if (!skip_time(&in, &host_follows) && tag_size(word) > 0 && skip_time(&rest, &host_follows)) {
-        set_name(alert->host, (struct word){word.at, tag_size(word)});
+    size = tag_size(&in);
+    if (!skip_time(&in, &host_follows) && size > 0 && skip_time(&rest, &host_follows)) {
+        add_name(alert->host, in.at, size);
         host_follows = false;
         in = rest;
     }
-    word = peek_word(&in);
-    if (host_follows && tag_size(word) == 0 && is_host(word)) {
-        set_name(alert->host, word);
+    if (host_follows && tag_size(&in) == 0 && is_host(&in)) {
+        size = word_size(&in);
+        add_name(alert->host, in.at, size == 1 && *in.at == '-' ? 0 : size);
         skip_word(&in);
-        if (looks_like(&in, ": ")) { /* Cisco ASA. */
-            skip_word(&in);
-        }
-        word = peek_word(&in);
+        (void)skip(&in, ": "); /* Cisco ASA. */
     }
-    size = tag_size(word);
+    size = tag_size(&in);
     if (size > 0) {
-        set_name(alert->app, (struct word){word.at, size});
+        add_name(alert->app, in.at, size);
         skip_word(&in);
     }
     return take_text(alert, in);
@@ -359,8 +321,6 @@ int syslog_parse(struct alert *alert, const char *datagram, size_t size)
     text_copy(alert->source, sizeof alert->source, "syslog");
     alert->host[0] = '\0';
     alert->app[0] = '\0';
-    if (take_5424(&in, alert, &result)) {
-        return result;
-    }
-    return take_3164(in, alert);
+    result = take_5424(in, alert);
+    return result == E_MISSING ? take_3164(in, alert) : result;
 }
