@@ -13,10 +13,9 @@ const char *smtp_stage_name(enum smtp_stage stage)
 }
 
 static const char waits[] = "It is tried again by itself.";
+static const char busy[] = "The server is busy: it is tried again by itself.";
 static const char login[] = "Set AuthUser and AuthPass, without `tls = off`.";
-static const char relay[] =
-    "The server does not relay: set AuthUser and AuthPass, or check mailhub.";
-static const char later[] = "The server asks to come back later: it is tried again by itself.";
+static const char relay[] = "No relaying: set AuthUser and AuthPass, or another mailhub.";
 static const char full[] = "The recipient's mailbox is full.";
 static const char large[] = "The message is too large for the server.";
 
@@ -33,29 +32,27 @@ struct advice {
 #define AT(stage) (1u << SMTP_STAGE_##stage)
 
 static const struct advice replies[] = {
-    {0, "", 421, "The server is busy; it is tried again by itself."},
-    {AT(GREETING), "", 5, "Check mailhub: this server takes no mail from this network."},
-    {AT(EHLO), "", 5, "Set hostname to a full one, such as router1.example.com."},
-    {AT(AUTH), "", 538, "The server wants TLS: remove `tls = off`."},
-    {AT(AUTH), "", 530, "The server wants TLS: remove `tls = off`."},
-    {AT(AUTH), "", 432, "The password has to be changed with the provider first."},
-    {AT(AUTH), "", 4, "The server checks no passwords at present; it is tried again by itself."},
-    {AT(AUTH), "", 5, "Check AuthUser and AuthPass; many providers want an app password."},
+    {0, "", 421, busy},
+    {AT(GREETING), "", 5, "This server takes no mail from here: check mailhub."},
+    {AT(EHLO), "", 5, "Set hostname to a full one: router1.example.com."},
     {0, "", 530, login},
+    {AT(AUTH), "", 538, login},
+    {AT(AUTH), "", 432, "Change the password with the provider first."},
+    {AT(AUTH), "", 5, "Check AuthUser and AuthPass; many providers want an app password."},
     {AT(MAIL) | AT(RCPT) | AT(DATA), ".7.0", 5, login},
-    {AT(RCPT), ".5.3", 0, "Too many recipients; the rest is tried again by itself."},
+    {AT(RCPT), ".5.3", 0, "Too many recipients: the rest follows by itself."},
     {0, ".2.2", 0, full},
     {AT(RCPT), "", 552, full},
-    {AT(RCPT), "", 452, later},
+    {AT(RCPT), "", 452, busy},
     {AT(RCPT), "", 4, "Perhaps greylisting: it is tried again by itself."},
     {AT(RCPT), ".7", 5, relay},
     {AT(RCPT), "", 554, relay},
-    {AT(RCPT), "", 5, "The server does not know this recipient: check root."},
+    {AT(RCPT), "", 5, "The server does not know the recipient: check root."},
     {0, "", 552, large},
     {0, ".3.4", 5, large},
-    {AT(MAIL), "", 5, "The server does not take this sender: set from to one of AuthUser's."},
-    {AT(BODY), ".7", 5, "A filter refused the message: the server's postmaster can tell why."},
-    {0, "", 4, later},
+    {AT(MAIL), "", 5, "Not a sender for this server: set from to AuthUser's address."},
+    {AT(BODY), ".7", 5, "A filter of the server's refused it: ask the postmaster."},
+    {0, "", 4, busy},
     {0, "", 0, "The server's own words tell why."},
 };
 
@@ -74,16 +71,16 @@ static bool fits(const struct advice *advice, const struct smtp_failure *failure
 static const char *const causes[] = {
     [SMTP_CAUSE_TIMEOUT] = waits,
     [SMTP_CAUSE_EOF] = waits,
-    [SMTP_CAUSE_PROTOCOL] = "Check mailhub: what answered there does not keep to SMTP.",
-    [SMTP_CAUSE_NO_STARTTLS] = "Check the port of mailhub; with 465, write `tls = implicit`.",
-    [SMTP_CAUSE_INJECTED] = "Somebody may be tampering: use port 465 with `tls = implicit`.",
-    [SMTP_CAUSE_CLEAR_AUTH] = "Remove `tls = off`, or, if this network is trusted, write "
-                              "`auth_without_tls = yes`.",
-    [SMTP_CAUSE_NO_AUTH] = "Use the submission port, 465 or 587, or remove AuthUser.",
-    [SMTP_CAUSE_MECHANISM] = "The server has to offer AUTH PLAIN or LOGIN: allow app passwords.",
+    [SMTP_CAUSE_PROTOCOL] = "Check mailhub: that is no SMTP server.",
+    [SMTP_CAUSE_NO_STARTTLS] = "Check the port of mailhub; for 465 write `tls = implicit`.",
+    [SMTP_CAUSE_INJECTED] = "Somebody may be tampering: use port 465, `tls = implicit`.",
+    [SMTP_CAUSE_CLEAR_AUTH] = "Remove `tls = off`, or risk `auth_without_tls = yes`.",
+    [SMTP_CAUSE_NO_AUTH] = "Use port 465 or 587, or remove AuthUser.",
+    [SMTP_CAUSE_MECHANISM] = "Allow AUTH PLAIN or LOGIN at the provider (app passwords).",
     [SMTP_CAUSE_TOO_LARGE] = large,
     [SMTP_CAUSE_EIGHT_BIT] = "The server takes ASCII only.",
-    [SMTP_CAUSE_ADDRESS] = "Check hostname, AuthUser, AuthPass, from and root: plain ASCII only.",
+    [SMTP_CAUSE_ADDRESS] =
+        "Check hostname, AuthUser, AuthPass, from and root for what is no ASCII.",
     [SMTP_CAUSE_ABORTED] = waits,
 };
 
@@ -93,7 +90,7 @@ const char *smtp_advice(const struct smtp_failure *failure)
 
     if (failure->stage == SMTP_STAGE_GREETING &&
         (failure->cause == SMTP_CAUSE_TIMEOUT || failure->cause == SMTP_CAUSE_EOF)) {
-        return "Check mailhub; if its port speaks TLS at once, write `tls = implicit`.";
+        return causes[SMTP_CAUSE_NO_STARTTLS]; /* A port that wants TLS at once is silent so. */
     }
     if (failure->cause != SMTP_CAUSE_REPLY && failure->cause < sizeof causes / sizeof causes[0]) {
         return causes[failure->cause];
