@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-#define CLOCK_FLOOR_UNIX_S 1767225600u /* 2026-01-01: this firmware is younger than any earlier time. */
+/* 2026-01-01: this firmware is younger than any earlier time. */
+#define CLOCK_FLOOR_UNIX_S 1767225600u
 #define LINE_BYTES 320
 #define LOG_PREFIX "log: "
 #define READ_BYTES 64            /* Pieces in which the configuration is read from flash. */

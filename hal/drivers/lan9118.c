@@ -40,7 +40,7 @@
 #define RX_FIFO_INF 0x7Cu
 #define RX_FIFO_INF_FRAMES(value) ((value) >> 16 & 0xFFu)
 #define TX_FIFO_INF 0x80u
-#define TX_FIFO_INF_FREE(value) ((value)&0xFFFFu)
+#define TX_FIFO_INF_FREE(value) (0xFFFFu & (value))
 #define TX_FIFO_INF_STATUSES(value) ((value) >> 16 & 0xFFu)
 #define PMT_CTRL 0x84u
 #define PMT_CTRL_READY (1u << 0)

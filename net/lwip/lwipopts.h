@@ -21,7 +21,8 @@
 #define LWIP_DHCP 1
 #define LWIP_DNS 1
 #define LWIP_IGMP 0
-#define IP_REASSEMBLY 0 /* Mail servers do path MTU discovery; a fragmented syslog datagram is lost. */
+/* Mail servers do path MTU discovery; a fragmented syslog datagram is lost. */
+#define IP_REASSEMBLY 0
 #define IP_FRAG 0
 #define IP_FORWARD 0
 #define IP_OPTIONS_ALLOWED 0
@@ -78,7 +79,8 @@
 /* SNTP: the request carries a random number where the time would stand, and the answer must return it. */
 #define SNTP_SERVER_DNS 1
 #define SNTP_MAX_SERVERS 2
-#define SNTP_GET_SERVERS_FROM_DHCP 0 /* Read from the lease by stack.c, when none is configured. */
+/* Read from the lease by stack.c, when none is configured. */
+#define SNTP_GET_SERVERS_FROM_DHCP 0
 #define SNTP_PORT stack_sntp_port()
 #define SNTP_CHECK_RESPONSE 2
 #define SNTP_COMP_ROUNDTRIP 0

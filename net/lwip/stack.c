@@ -16,7 +16,8 @@
 #define LINK_CHECK_MS 250    /* How often the PHY is asked. */
 #define FRAMES_A_POLL_MAX 8  /* A flood must not starve the rest of the loop. */
 #define SEND_MS_MAX 2        /* A full frame takes 1.2 ms at 10 Mbit/s. */
-#define DATAGRAM_BYTES 1024  /* RFC 5424 6.1 wants 480 taken and recommends 2048; alerts hold 400. */
+/* RFC 5424 6.1 wants 480 taken and recommends 2048; alerts hold 400. */
+#define DATAGRAM_BYTES 1024
 
 /* lwIP is one stack with file-scope state of its own; this is the rest of it. */
 static struct stack {

@@ -112,7 +112,7 @@ static uint8_t part_status(void)
 
     if ((part.status & SR_WIP) && !part.stuck && !(part.status & (SR_E_ERR | SR_P_ERR))) {
         if (part.busy_left == 0) {
-            part.status &= (uint8_t) ~(SR_WIP | SR_WEL);
+            part.status = (uint8_t)(part.status & ~(SR_WIP | SR_WEL));
             value = part.status;
         } else {
             part.busy_left--;
@@ -152,7 +152,7 @@ static int transfer(const struct spi *spi, const uint8_t *command, size_t comman
         return 0;
     }
     if (command[0] == 0x30) {
-        part.status &= (uint8_t) ~(SR_E_ERR | SR_P_ERR | SR_WIP | SR_WEL);
+        part.status = (uint8_t)(part.status & ~(SR_E_ERR | SR_P_ERR | SR_WIP | SR_WEL));
         return 0;
     }
     if (part.status & SR_WIP) {

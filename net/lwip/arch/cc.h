@@ -15,7 +15,8 @@ uint16_t stack_sntp_port(void);
 void stack_assert(int line) __attribute__((noreturn));
 void stack_sntp_time(uint32_t unix_s, uint32_t fraction);
 
-#define LWIP_PLATFORM_ASSERT(what) stack_assert(__LINE__) /* The texts would take 6 KB of flash. */
+/* The texts would take 6 KB of flash. */
+#define LWIP_PLATFORM_ASSERT(what) stack_assert(__LINE__)
 #define LWIP_NOASSERT 1
 #define LWIP_PLATFORM_DIAG(what)
 #define LWIP_NO_INTTYPES_H 0
