@@ -91,18 +91,26 @@ static bool skip(struct input *in, const char *pattern)
     return found;
 }
 
+static bool skip_char(struct input *in, char c)
+{
+    bool found = peek(in, 0) == c;
+
+    in->at += found;
+    return found;
+}
+
 /* "<13>", to severity and facility. Leading zeros are no reason to lose an alert. */
 static bool take_pri(struct input *in, struct alert *alert)
 {
     unsigned pri = 0;
-    bool begun = skip(in, "<") && is_digit(peek(in, 0));
+    bool begun = skip_char(in, '<') && is_digit(peek(in, 0));
 
     for (size_t i = 0; i < 3 && is_digit(peek(in, 0)); i++) {
         pri = pri * 10 + (unsigned)(*in->at++ - '0');
     }
     alert->severity = (uint8_t)(pri % SEVERITY_COUNT);
     alert->facility = (uint8_t)(pri / SEVERITY_COUNT);
-    return begun && pri <= PRI_MAX && skip(in, ">");
+    return begun && pri <= PRI_MAX && skip_char(in, '>');
 }
 
 /* Adds the next size bytes to a name. */
@@ -139,9 +147,9 @@ static int take_text(struct alert *alert, struct input in)
 /* Goes behind "-" or a row of [elements] (6.3); false: neither, or without an end. */
 static bool skip_structured_data(struct input *in)
 {
-    bool found = skip(in, "-");
+    bool found = skip_char(in, '-');
 
-    while (!found && skip(in, "[")) {
+    while (!found && skip_char(in, '[')) {
         bool quoted = false;
 
         for (; in->at < in->end && (quoted || *in->at != ']'); in->at++) {
@@ -151,7 +159,7 @@ static bool skip_structured_data(struct input *in)
                 in->at++;
             }
         }
-        if (!skip(in, "]")) {
+        if (!skip_char(in, ']')) {
             return false;
         }
         found = !looks_like(in, "[");
@@ -216,18 +224,18 @@ static bool skip_time(struct input *in, bool *host_follows)
         *host_follows = true;
         return true;
     }
-    (void)(skip(&rest, "*") || skip(&rest, "."));
+    (void)(skip_char(&rest, '*') || skip_char(&rest, '.'));
     (void)skip(&rest, "9999 ");
     if (!skip(&rest, "AAA _9 9999 99:99:99") && !skip(&rest, "AAA _9 99:99:99")) {
         return false;
     }
-    if (skip(&rest, ".")) {
+    if (skip_char(&rest, '.')) {
         while (skip(&rest, "9")) {
         }
     } else if (looks_like(&rest, " 9999 ")) {
         (void)skip(&rest, " 9999");
     }
-    *host_follows = !skip(&rest, ":") && !skip(&rest, " AAA:") && !skip(&rest, " AAAA:") &&
+    *host_follows = !skip_char(&rest, ':') && !skip(&rest, " AAA:") && !skip(&rest, " AAAA:") &&
                     !skip(&rest, " +9999:") && !skip(&rest, " -9999:");
     skip_blanks(&rest);
     *in = rest;
@@ -280,7 +288,7 @@ static int take_3164(struct input in, struct alert *alert)
     /* Cisco numbers its messages, and may name itself before the time. */
     while (skip(&rest, "9")) {
     }
-    if (rest.at > in.at && skip(&rest, ":") && is_blank(peek(&rest, 0))) {
+    if (rest.at > in.at && skip_char(&rest, ':') && is_blank(peek(&rest, 0))) {
         skip_blanks(&rest);
         in = rest;
     }

@@ -397,9 +397,9 @@ static void put_body(struct out *out, const struct rfc5322_fields *fields)
                                 "Host: \0App: \0Late: \0Attempt: \0Uptime: \0Firmware: \0 on \0"
                                 "Alert: ";
     const struct alert *alert = fields->alert;
-    char time[FACT_BYTES] = "unknown, the clock was not set";
-    char late[FACT_BYTES] = "";
-    char attempt[FACT_BYTES] = "";
+    char time[FACT_BYTES];
+    char late[FACT_BYTES];
+    char attempt[FACT_BYTES];
     char uptime[FACT_BYTES];
     char number[FACT_BYTES];
     const char *const values[] = {fields->device,
@@ -418,6 +418,9 @@ static void put_body(struct out *out, const struct rfc5322_fields *fields)
                                   fields->board,
                                   number};
 
+    late[0] = '\0';
+    attempt[0] = '\0';
+    (void)text_copy(time, sizeof time, "unknown, the clock was not set");
     if (alert->unix_s != 0) {
         struct text text = text_begin(time, sizeof time);
 

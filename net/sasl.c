@@ -4,23 +4,17 @@
 
 #include <string.h>
 
-static const char *const names[SASL_COUNT] = {"PLAIN", "LOGIN"};
-
 const char *sasl_name(enum sasl_mechanism mechanism)
 {
-    return mechanism < SASL_COUNT ? names[mechanism] : "";
+    return text_item("PLAIN\0LOGIN\0", mechanism);
 }
 
 int sasl_parse(const char *word, size_t size)
 {
     for (int i = 0; i < SASL_COUNT; i++) {
-        size_t at = 0;
+        const char *name = sasl_name((enum sasl_mechanism)i);
 
-        /* The names are upper case letters, which bit 5 alone sets apart from lower case. */
-        while (at < size && names[i][at] != '\0' && (word[at] & ~0x20) == names[i][at]) {
-            at++;
-        }
-        if (at == size && names[i][at] == '\0') {
+        if (size == strlen(name) && text_starts_nocase(word, name)) {
             return i;
         }
     }

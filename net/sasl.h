@@ -21,7 +21,7 @@ enum sasl_mechanism {
     SASL_COUNT
 };
 
-const char *sasl_name(enum sasl_mechanism mechanism); /* "PLAIN"; never NULL. */
+const char *sasl_name(enum sasl_mechanism mechanism); /* "PLAIN"; "" for SASL_COUNT. */
 
 /* Which mechanism a word of a server's list names, ASCII case ignored; -1: one that is not here. */
 int sasl_parse(const char *word, size_t size);

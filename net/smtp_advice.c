@@ -79,8 +79,7 @@ static const char *const causes[] = {
     [SMTP_CAUSE_MECHANISM] = "Allow AUTH PLAIN or LOGIN at the provider (app passwords).",
     [SMTP_CAUSE_TOO_LARGE] = large,
     [SMTP_CAUSE_EIGHT_BIT] = "The server takes ASCII only.",
-    [SMTP_CAUSE_ADDRESS] =
-        "Check hostname, AuthUser, AuthPass, from and root for what is no ASCII.",
+    [SMTP_CAUSE_ADDRESS] = "One of hostname, AuthUser, AuthPass, from and root cannot be sent.",
     [SMTP_CAUSE_ABORTED] = waits,
 };
 

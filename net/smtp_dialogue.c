@@ -107,10 +107,13 @@ static enum smtp_state fail_session(struct smtp *smtp)
     return fail_reply(smtp, smtp->reply.code < 500 ? E_TRANSIENT : E_CONFIG);
 }
 
+static const char out_of_turn[] = "the server spoke out of turn";
+static const char no_starttls[] = "the server does not offer STARTTLS";
+
 /* A reply that no command of ours can have, such as 250 to DATA. */
 static enum smtp_state fail_unexpected(struct smtp *smtp)
 {
-    return fail_close(smtp, E_TRANSIENT, SMTP_CAUSE_PROTOCOL, "this reply does not belong here");
+    return fail_close(smtp, E_TRANSIENT, SMTP_CAUSE_PROTOCOL, out_of_turn);
 }
 
 void smtp_fail(struct smtp *smtp, int error, enum smtp_cause cause, const char *words)
@@ -200,8 +203,7 @@ static enum smtp_state ehlo_reply(struct smtp *smtp)
         smtp->reply.text[0] = '\0'; /* What was taught in clear is not even shown. */
         return smtp->capabilities & SMTP_CAP_STARTTLS
                    ? STATE_STARTTLS
-                   : fail_quit(smtp, E_SECURITY, SMTP_CAUSE_NO_STARTTLS,
-                               "the server does not offer STARTTLS");
+                   : fail_quit(smtp, E_SECURITY, SMTP_CAUSE_NO_STARTTLS, no_starttls);
     }
     if (!user_set(smtp)) {
         return code < 300 ? STATE_READY : STATE_HELO;
@@ -223,7 +225,7 @@ static enum smtp_state starttls_reply(struct smtp *smtp)
         return STATE_TLS;
     }
     /* Even "not now" is answered by sending nothing: who stands between could have said it. */
-    return fail_quit(smtp, E_SECURITY, SMTP_CAUSE_NO_STARTTLS, "the server refused STARTTLS");
+    return fail_quit(smtp, E_SECURITY, SMTP_CAUSE_NO_STARTTLS, no_starttls);
 }
 
 /* --- AUTH (RFC 4954) --- */
@@ -246,8 +248,7 @@ static enum smtp_state next_mechanism(struct smtp *smtp)
         return fail_quit(smtp, E_CONFIG, SMTP_CAUSE_NO_AUTH,
                          "AuthUser is set, but the server offers no AUTH");
     }
-    return fail_quit(smtp, E_CONFIG, SMTP_CAUSE_MECHANISM,
-                     "the server offers neither AUTH PLAIN nor LOGIN but only");
+    return fail_quit(smtp, E_CONFIG, SMTP_CAUSE_MECHANISM, "no AUTH PLAIN or LOGIN but only");
 }
 
 /* A line that is wiped as it goes: PLAIN's response, or without a user one of LOGIN's. */
@@ -425,7 +426,7 @@ static enum smtp_state next_command(struct smtp *smtp)
 static enum smtp_state rset_reply(struct smtp *smtp)
 {
     if (smtp->reply.code >= 300) {
-        return fail_quit(smtp, E_TRANSIENT, SMTP_CAUSE_REPLY, "RSET was refused");
+        return fail_reply(smtp, E_TRANSIENT);
     }
     smtp->reset_due = false;
     return next_command(smtp);
@@ -676,8 +677,7 @@ static enum smtp_state early_reply(struct smtp *smtp)
         return body_reply(smtp);
     }
     return fail_close(smtp, starttls_due(smtp) ? E_SECURITY : E_TRANSIENT,
-                      starttls_due(smtp) ? SMTP_CAUSE_INJECTED : SMTP_CAUSE_PROTOCOL,
-                      "the server spoke out of turn");
+                      starttls_due(smtp) ? SMTP_CAUSE_INJECTED : SMTP_CAUSE_PROTOCOL, out_of_turn);
 }
 
 void smtp_reply_done(struct smtp *smtp, uint64_t now_ms)

@@ -94,9 +94,7 @@ static void take_line(struct smtp *smtp, const char *line, uint64_t now_ms)
         smtp->reply.code = code;
     }
     if (code < 0 || code != smtp->reply.code) {
-        fail_line(smtp,
-                  code < 0 ? "this is not an SMTP reply"
-                           : "the lines of one reply have different codes",
+        fail_line(smtp, code < 0 ? "this is not an SMTP reply" : "one reply with different codes",
                   line);
         return;
     }
@@ -173,8 +171,7 @@ void smtp_take_lines(struct smtp *smtp, uint64_t now_ms)
         /* Nothing may stand between the reply to STARTTLS and the handshake: what does was put
          * there to be taken for the server's words under TLS. Not a byte more is sent. */
         smtp->rx_size = 0;
-        smtp_fail(smtp, E_SECURITY, SMTP_CAUSE_INJECTED,
-                  "bytes in clear came behind the reply to STARTTLS");
+        smtp_fail(smtp, E_SECURITY, SMTP_CAUSE_INJECTED, "bytes in clear behind STARTTLS");
     } else if (smtp->rx_size == SMTP_RX_BYTES) {
         cut_line(smtp);
     }

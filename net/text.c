@@ -35,26 +35,9 @@ void text_add_char(struct text *text, char c)
     text_add_bytes(text, &c, 1);
 }
 
-void text_add_u64(struct text *text, uint64_t value)
+static void add_digits(struct text *text, uint64_t value, unsigned digits)
 {
-    char digits[20];
-    size_t at = sizeof digits;
-
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    text_add_bytes(text, digits + at, sizeof digits - at);
-}
-
-void text_add_u32(struct text *text, uint32_t value)
-{
-    text_add_pad(text, value, 1);
-}
-
-void text_add_pad(struct text *text, uint32_t value, unsigned digits)
-{
-    char out[10];
+    char out[20];
     size_t at = sizeof out;
 
     while (at > 0 && (value > 0 || sizeof out - at < digits)) {
@@ -62,6 +45,21 @@ void text_add_pad(struct text *text, uint32_t value, unsigned digits)
         value /= 10;
     }
     text_add_bytes(text, out + at, sizeof out - at);
+}
+
+void text_add_u64(struct text *text, uint64_t value)
+{
+    add_digits(text, value, 1);
+}
+
+void text_add_u32(struct text *text, uint32_t value)
+{
+    add_digits(text, value, 1);
+}
+
+void text_add_pad(struct text *text, uint32_t value, unsigned digits)
+{
+    add_digits(text, value, digits);
 }
 
 void text_format_list(struct text *text, const char *format, va_list list)
@@ -125,12 +123,7 @@ void text_add_ipv4(struct text *text, uint32_t address_be)
     uint8_t octet[4];
 
     memcpy(octet, &address_be, sizeof octet);
-    for (unsigned i = 0; i < 4; i++) {
-        if (i > 0) {
-            text_add_char(text, '.');
-        }
-        text_add_u32(text, octet[i]);
-    }
+    text_format(text, "%u.%u.%u.%u", octet[0], octet[1], octet[2], octet[3]);
 }
 
 /* The code point at bytes and the length of its sequence (RFC 3629 section 4); 0 when there is
@@ -138,16 +131,17 @@ void text_add_ipv4(struct text *text, uint32_t address_be)
 static size_t utf8_decode(const uint8_t *bytes, size_t size, uint32_t *value)
 {
     uint32_t first = bytes[0];
-    size_t length = first < 0x80   ? 1
-                    : first < 0xC2 ? 0
-                    : first < 0xE0 ? 2
-                    : first < 0xF0 ? 3
-                    : first < 0xF5 ? 4
-                                   : 0;
+    size_t length = 1;
 
     *value = first;
-    if (length <= 1 || length > size) {
-        return length > size ? 0 : length;
+    if (first < 0x80) {
+        return 1;
+    }
+    while ((first << length & 0x80) != 0) {
+        length++; /* As many as the first byte has leading ones. */
+    }
+    if (length < 2 || length > 4 || length > size) {
+        return 0;
     }
     first &= 0x7Fu >> length;
     for (size_t i = 1; i < length; i++) {
@@ -158,7 +152,8 @@ static size_t utf8_decode(const uint8_t *bytes, size_t size, uint32_t *value)
     }
     *value = first;
     /* Longer than it need be, a surrogate, or above the last code point. */
-    return first >> (5 * length - 4) == 0 || first >> 11 == 0xD800 >> 11 || first > 0x10FFFF
+    return first >> (length == 2 ? 7 : 5 * length - 4) == 0 || first >> 11 == 0xD800 >> 11 ||
+                   first > 0x10FFFF
                ? 0
                : length;
 }
