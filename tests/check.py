@@ -60,6 +60,8 @@ def stages():
         ("docs", "pages and tables made by the code are current", [python, "tools/docs.py"], 60),
         ("conformance", "each board's drivers keep the promises of hal/",
          [python, "tests/board/conformance.py"], 300),
+        ("peers", "the test servers, before anything relies on them",
+         [python, "tests/peers/check.py"], 180),
         ("qemu", "both boards in QEMU against real mail servers, good and hostile",
          [python, "tests/qemu/check.py"], 1200),
     ]
