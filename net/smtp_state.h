@@ -2,16 +2,8 @@
 #ifndef TOCSIN_NET_SMTP_STATE_H
 #define TOCSIN_NET_SMTP_STATE_H
 
+/* Small members come first: what lies near the beginning is reached by shorter instructions. */
 struct smtp {
-    const struct smtp_params *params;
-    struct smtp_envelope envelope; /* Of the message in hand. */
-    uint64_t deadline_ms;
-    uint32_t size_max;        /* The server's SIZE; 0: none said. */
-    uint32_t reply_bytes;     /* Of the reply so far, those thrown away too. */
-    uint16_t capabilities;    /* SMTP_CAP_*, of the EHLO in force. */
-    uint16_t tx_at;           /* First unsent byte. */
-    uint16_t tx_size;         /* End of the bytes in tx. */
-    uint16_t rx_size;         /* Bytes in rx: the beginning of a line. */
     uint8_t state;            /* enum smtp_state, in smtp_dialogue.h. */
     uint8_t mechanism;        /* enum sasl_mechanism in use. */
     uint8_t mechanisms_tried; /* Bit i: the server does not do mechanism i after all. */
@@ -35,8 +27,18 @@ struct smtp {
     bool body_line_start; /* The next body byte begins a line. */
     bool body_after_cr;   /* The last one was a CR, whose line end is written already. */
 
-    struct smtp_result result;
+    uint16_t capabilities; /* SMTP_CAP_*, of the EHLO in force. */
+    uint16_t tx_at;        /* First unsent byte. */
+    uint16_t tx_size;      /* End of the bytes in tx. */
+    uint16_t rx_size;      /* Bytes in rx: the beginning of a line. */
+    uint32_t size_max;     /* The server's SIZE; 0: none said. */
+    uint32_t reply_bytes;  /* Of the reply so far, those thrown away too. */
+    const struct smtp_params *params;
+    uint64_t deadline_ms;
+    struct smtp_envelope envelope; /* Of the message in hand. */
+
     struct smtp_failure reply; /* The reply being read; the session's failure once `failed`. */
+    struct smtp_result result;
     uint8_t tx[SMTP_TX_BYTES];
     uint8_t rx[SMTP_RX_BYTES];
 };
