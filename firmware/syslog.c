@@ -99,26 +99,47 @@ static bool skip_char(struct input *in, char c)
     return found;
 }
 
+/* The same with the first that fits of a list of patterns. */
+static bool skip_any(struct input *in, const char *list)
+{
+    for (; *list != '\0'; list += strlen(list) + 1) {
+        if (skip(in, list)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* "<13>", to severity and facility. Leading zeros are no reason to lose an alert. */
 static bool take_pri(struct input *in, struct alert *alert)
 {
     unsigned pri = 0;
-    bool begun = skip_char(in, '<') && is_digit(peek(in, 0));
 
+    if (!skip_char(in, '<') || !is_digit(peek(in, 0))) {
+        return false;
+    }
     for (size_t i = 0; i < 3 && is_digit(peek(in, 0)); i++) {
         pri = pri * 10 + (unsigned)(*in->at++ - '0');
     }
     alert->severity = (uint8_t)(pri % SEVERITY_COUNT);
     alert->facility = (uint8_t)(pri / SEVERITY_COUNT);
-    return begun && pri <= PRI_MAX && skip_char(in, '>');
+    return pri <= PRI_MAX && skip_char(in, '>');
 }
 
-/* Adds the next size bytes to a name. */
-static void add_name(char name[ALERT_NAME_BYTES], const char *bytes, size_t size)
+static bool is_nil(const struct input *in)
+{
+    return peek(in, 0) == '-' && is_blank(peek(in, 1));
+}
+
+/* Adds the first size bytes of the next word to a name, but for "-", and goes behind the word. */
+static void take_name(char name[ALERT_NAME_BYTES], struct input *in, size_t size)
 {
     struct text text = {.bytes = name, .size = ALERT_NAME_BYTES, .length = strlen(name)};
 
-    text_add_printable(&text, bytes, size);
+    if (!is_nil(in)) {
+        text_add_printable(&text, in->at, size);
+    }
+    skip_word(in);
 }
 
 /* The rest is the text. A cut one ends in an ellipsis. */
@@ -168,36 +189,33 @@ static bool skip_structured_data(struct input *in)
 }
 
 /* "1 TIMESTAMP HOSTNAME APP-NAME PROCID MSGID STRUCTURED-DATA MSG" (6). The sender's time and MSGID
- * have no place in an alert. E_MISSING: not such a header, nothing was changed. */
+ * have no place in an alert. E_MISSING: not such a header. */
 static int take_5424(struct input in, struct alert *alert)
 {
-    enum { TIME, HOST, APP, PROCESS, ID, COUNT };
-    const char *at[COUNT];
-    size_t size[COUNT]; /* 0 for "-". */
     struct input data;
     int result;
 
-    if (!skip(&in, "1 ") || (!looks_like(&in, "- ") && !looks_like(&in, "9999-99-99T"))) {
+    if (!skip(&in, "1 ") || (!is_nil(&in) && !looks_like(&in, "9999-99-99T"))) {
         return E_MISSING;
     }
-    for (size_t i = 0; i < COUNT; i++) {
-        at[i] = in.at;
-        size[i] = word_size(&in);
-        if (size[i] == 0) {
-            return E_MISSING;
-        }
-        if (size[i] == 1 && *in.at == '-') {
-            size[i] = 0;
-        }
+    skip_word(&in);
+    take_name(alert->host, &in, word_size(&in));
+    take_name(alert->app, &in, word_size(&in));
+    if (alert->app[0] != '\0' && !is_nil(&in)) {
+        struct text app = {.bytes = alert->app, .size = sizeof alert->app};
+
+        app.length = strlen(alert->app);
+        text_add_char(&app, '[');
+        take_name(alert->app, &in, word_size(&in));
+        app.length = strlen(alert->app);
+        text_add_char(&app, ']');
+    } else {
         skip_word(&in);
     }
-    add_name(alert->host, at[HOST], size[HOST]);
-    add_name(alert->app, at[APP], size[APP]);
-    if (size[APP] > 0 && size[PROCESS] > 0) {
-        add_name(alert->app, "[", 1);
-        add_name(alert->app, at[PROCESS], size[PROCESS]);
-        add_name(alert->app, "]", 1);
+    if (in.at == in.end) {
+        return E_MISSING; /* Too short. */
     }
+    skip_word(&in);
     data = in;
     if (!skip_structured_data(&in)) {
         return take_text(alert, data); /* Broken or left out: then it is text, rather than lost. */
@@ -224,19 +242,18 @@ static bool skip_time(struct input *in, bool *host_follows)
         *host_follows = true;
         return true;
     }
-    (void)(skip_char(&rest, '*') || skip_char(&rest, '.'));
+    (void)skip_any(&rest, "*\0.\0");
     (void)skip(&rest, "9999 ");
-    if (!skip(&rest, "AAA _9 9999 99:99:99") && !skip(&rest, "AAA _9 99:99:99")) {
+    if (!skip_any(&rest, "AAA _9 9999 99:99:99\0AAA _9 99:99:99\0")) {
         return false;
     }
     if (skip_char(&rest, '.')) {
         while (skip(&rest, "9")) {
         }
     } else if (looks_like(&rest, " 9999 ")) {
-        (void)skip(&rest, " 9999");
+        rest.at += sizeof " 9999" - 1;
     }
-    *host_follows = !skip_char(&rest, ':') && !skip(&rest, " AAA:") && !skip(&rest, " AAAA:") &&
-                    !skip(&rest, " +9999:") && !skip(&rest, " -9999:");
+    *host_follows = !skip_any(&rest, ":\0 AAA:\0 AAAA:\0 +9999:\0 -9999:\0");
     skip_blanks(&rest);
     *in = rest;
     return true;
@@ -285,6 +302,9 @@ static int take_3164(struct input in, struct alert *alert)
     size_t size;
     bool host_follows = false;
 
+    alert->host[0] = '\0';
+    alert->app[0] = '\0';
+
     /* Cisco numbers its messages, and may name itself before the time. */
     while (skip(&rest, "9")) {
     }
@@ -296,20 +316,17 @@ static int take_3164(struct input in, struct alert *alert)
     skip_word(&rest);
     size = tag_size(&in);
     if (!skip_time(&in, &host_follows) && size > 0 && skip_time(&rest, &host_follows)) {
-        add_name(alert->host, in.at, size);
+        take_name(alert->host, &in, size);
         host_follows = false;
         in = rest;
     }
     if (host_follows && tag_size(&in) == 0 && is_host(&in)) {
-        size = word_size(&in);
-        add_name(alert->host, in.at, size == 1 && *in.at == '-' ? 0 : size);
-        skip_word(&in);
+        take_name(alert->host, &in, word_size(&in));
         (void)skip(&in, ": "); /* Cisco ASA. */
     }
     size = tag_size(&in);
     if (size > 0) {
-        add_name(alert->app, in.at, size);
-        skip_word(&in);
+        take_name(alert->app, &in, size);
     }
     return take_text(alert, in);
 }

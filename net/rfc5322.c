@@ -372,22 +372,12 @@ static void body(struct out *out, const char *text)
     }
 }
 
-/* The two largest units: "3 d 4 h", "5 min 6 s", "7 s". */
 static void print_duration(char out[FACT_BYTES], uint64_t duration_s)
 {
-    static const uint32_t units[] = {86400, 3600, 60, 1};
-    struct text text = text_begin(out, FACT_BYTES);
-    uint32_t seconds = (uint32_t)duration_s;
-    size_t first = 0;
+    unsigned seconds = (unsigned)duration_s;
 
-    while (first < 3 && seconds < units[first]) {
-        first++;
-    }
-    for (size_t i = first; i < 4 && i < first + 2; i++) {
-        text_format(&text, "%s%u %s", i > first ? " " : "", (unsigned)(seconds / units[i]),
-                    text_item("d\0h\0min\0s", i));
-        seconds %= units[i];
-    }
+    text_print(out, FACT_BYTES, "%u d %02u:%02u:%02u", seconds / 86400, seconds / 3600 % 24,
+               seconds / 60 % 60, seconds % 60);
 }
 
 static void put_body(struct out *out, const struct rfc5322_fields *fields)

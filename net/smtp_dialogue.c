@@ -43,6 +43,13 @@ static void send_line(struct smtp *smtp, const char *verb, const char *argument)
 
 /* --- Failing --- */
 
+static void set_failure(struct smtp *smtp, int error, enum smtp_cause cause)
+{
+    smtp->reply.error = error;
+    smtp->reply.cause = cause;
+    smtp->reply.stage = smtp_state_stage((enum smtp_state)smtp->state);
+}
+
 /* The session has failed: says so in reply, "words: what the server said", and in the result of a
  * message that is under way. */
 static void record_failure(struct smtp *smtp, int error, enum smtp_cause cause, const char *words)
@@ -64,9 +71,7 @@ static void record_failure(struct smtp *smtp, int error, enum smtp_cause cause, 
     if (reply->code < 400 && cause != SMTP_CAUSE_PROTOCOL) {
         reply->code = 0; /* It was no refusal: the code would mislead. */
     }
-    reply->error = error;
-    reply->cause = cause;
-    reply->stage = smtp_state_stage((enum smtp_state)smtp->state);
+    set_failure(smtp, error, cause);
     smtp->failed = true;
     if (smtp->message_open) {
         smtp->message_open = false;
@@ -382,9 +387,7 @@ static int refusal_class(const struct smtp *smtp)
 /* Keeps the refusal in hand for the person. */
 static void keep_refusal(struct smtp *smtp, int error)
 {
-    smtp->reply.error = error;
-    smtp->reply.cause = SMTP_CAUSE_REPLY;
-    smtp->reply.stage = smtp_state_stage((enum smtp_state)smtp->state);
+    set_failure(smtp, error, SMTP_CAUSE_REPLY);
     smtp->result.failure = smtp->reply;
 }
 

@@ -268,21 +268,16 @@ bool text_parse_ipv4(const char *string, uint32_t *address_be)
 
     for (unsigned i = 0; i < 4; i++) {
         uint32_t value = 0;
-        unsigned digits = 0;
+        const char *first = string;
 
-        for (; *string >= '0' && *string <= '9' && digits < 4; string++, digits++) {
-            value = value * 10 + (uint32_t)(*string - '0');
+        while (*string >= '0' && *string <= '9') {
+            value = value * 10 + (uint32_t)(*string++ - '0');
         }
-        if (digits == 0 || digits > 3 || value > 255) {
+        if (string == first || string - first > 3 || value > 255 ||
+            *string++ != (i < 3 ? '.' : '\0')) {
             return false;
         }
         octet[i] = (uint8_t)value;
-        if (i < 3 && *string++ != '.') {
-            return false;
-        }
-    }
-    if (*string != '\0') {
-        return false;
     }
     memcpy(address_be, octet, sizeof octet);
     return true;

@@ -115,7 +115,7 @@ static void test_golden(void **state)
                                    "Source: syslog from 10.0.2.2\r\n"
                                    "Host: web1\r\n"
                                    "App: sshd[412]\r\n"
-                                   "Uptime: 1 d 2 h\r\n"
+                                   "Uptime: 1 d 02:03:04\r\n"
                                    "Firmware: Tocsin 0.1.0 on emcraft-sf2\r\n"
                                    "Alert: 17.3\r\n";
     struct alert alert = plain_alert();
@@ -202,7 +202,7 @@ static void test_facts(void **state)
     alert.unix_s = fields.unix_s - 606;
     compose(&fields, mail, sizeof mail - 1);
     assert_non_null(strstr(mail, "Date: Sat, 21 Nov 2026 12:35:56 -0930\r\n"));
-    assert_non_null(strstr(mail, "Late: 10 min 6 s\r\nAttempt: 3\r\n"));
+    assert_non_null(strstr(mail, "Late: 0 d 00:10:06\r\nAttempt: 3\r\n"));
     assert_non_null(strstr(mail, "Time: 2026-11-21 12:25:50 -0930\r\n"));
     alert.unix_s = fields.unix_s;
     compose(&fields, mail, sizeof mail - 1);
@@ -214,7 +214,7 @@ static void test_facts(void **state)
     fields.attempt = 1;
     compose(&fields, mail, sizeof mail - 1);
     assert_non_null(strstr(mail, "Time: unknown, the clock was not set\r\n"));
-    assert_non_null(strstr(mail, "Uptime: 4 s\r\n"));
+    assert_non_null(strstr(mail, "Uptime: 0 d 00:00:04\r\n"));
     assert_null(strstr(mail, "Late:"));
     assert_null(strstr(mail, "Attempt:"));
 
