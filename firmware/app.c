@@ -104,31 +104,35 @@ static void load_config(struct app *app)
     }
 }
 
-static void load_anchors(struct app *app)
+/* Decoded anew for each session, into the record buffer that no record needs yet: 3 KB of RAM saved. */
+static const struct tls_anchors *load_anchors(void *context)
 {
+    struct app *app = context;
+    struct tls_anchors *anchors = tls_anchors_room(&app->tls);
     struct tls_pem pem;
     char piece[READ_BYTES];
-    const char *why = NULL;
     uint32_t offset = 0;
     int size;
     int error = 0;
 
-    tls_anchors_init(&app->anchors);
+    app->tls_problem = NULL;
+    tls_anchors_init(anchors);
     if (!app->config_valid || app->config.tls == SMTP_TLS_OFF) {
-        return;
+        return anchors;
     }
-    tls_pem_init(&pem, &app->anchors);
+    tls_pem_init(&pem, anchors);
     while (error >= 0 &&
            (size = store_config_read(&app->store, offset, piece, sizeof piece)) > 0) {
-        error = tls_pem_push(&pem, piece, (size_t)size, &why);
+        error = tls_pem_push(&pem, piece, (size_t)size, &app->tls_problem);
         offset += (uint32_t)size;
     }
     if (error >= 0) {
-        error = tls_pem_end(&pem, &why);
+        error = tls_pem_end(&pem, &app->tls_problem);
     }
     if (error < 0) {
-        app->tls_problem = why != NULL ? why : "the CA certificates cannot be read";
+        tls_anchors_init(anchors); /* Not some of them: what a person wrote, or nothing. */
     }
+    return anchors;
 }
 
 /* The seed in flash is replaced before anything that is made of it leaves (docs/security.md): the next boot
@@ -233,7 +237,7 @@ void app_init(struct app *app, const struct platform *platform)
         .queue = &app->queue,
         .link = platform->link,
         .tls = &app->tls,
-        .anchors = &app->anchors,
+        .anchors = load_anchors,
         .random = &app->random,
         .device_id = app->device_id,
         .board = hw->name,
@@ -253,7 +257,7 @@ void app_init(struct app *app, const struct platform *platform)
     config_defaults(&app->config);
     store_mount(&app->store, hw->flash);
     load_config(app);
-    load_anchors(app);
+    (void)load_anchors(app); /* Tells at the start what is wrong with them. */
     seed(app);
     for (size_t i = 0; i < STORE_DEVICE_ID_BYTES; i++) {
         text_add_hex(&id, app->store.device_id[i], 2);

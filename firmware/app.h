@@ -45,7 +45,6 @@ struct app {
     struct platform platform;
     struct store store;
     struct config config;
-    struct tls_anchors anchors;
     struct random random;
     struct tls tls;
     struct log log;

@@ -164,7 +164,7 @@ static void status_input(struct app *app)
     if (app->config_valid) {
         app_print(app, "config   number %u, %u bytes, %u CA certificates%s%s",
                   (unsigned)app->store.config_sequence, (unsigned)app->store.config_size,
-                  (unsigned)app->anchors.count, app->tls_problem != NULL ? ": " : "",
+                  app->config.ca_count, app->tls_problem != NULL ? ": " : "",
                   app->tls_problem != NULL ? app->tls_problem : "");
     } else {
         app_print(app, "config   %s", app_config_problem(app));

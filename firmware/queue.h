@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define QUEUE_BYTES 2560 /* Room for some 20 short alerts, or 5 of the longest. */
+#define QUEUE_BYTES 5632 /* Room for some 45 short alerts, or 10 of the longest. */
 
 /* What is kept beside the alert's own text. */
 struct queue_item {

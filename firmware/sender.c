@@ -219,7 +219,7 @@ static void begin(struct sender *sender, const struct sender_now *now)
     };
     sender->tls_params = (struct tls_params){
         .server_name = config->tls_name[0] != '\0' ? config->tls_name : config->mailhub.host,
-        .anchors = sender->params.anchors,
+        .anchors = sender->params.anchors(sender->params.context),
         .random = sender->params.random,
         .unix_s = now->unix_ms / 1000,
         .resume = &sender->resume,

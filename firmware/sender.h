@@ -53,8 +53,9 @@ struct sender_params {
     struct queue *queue;
     struct link *link;
     struct tls *tls;
-    const struct tls_anchors *anchors;
     struct random *random;
+    /* The CA certificates, asked for before each session: they may lie in the TLS object's own room. */
+    const struct tls_anchors *(*anchors)(void *context);
     const char *device_id; /* Hexadecimal; makes Message-IDs unique. */
     const char *board;
     const char *version;
