@@ -30,7 +30,8 @@ void text_add_pad(struct text *text, uint32_t value, unsigned digits); /* Leadin
 void text_add_hex(struct text *text, uint32_t value, unsigned digits);
 void text_add_ipv4(struct text *text, uint32_t address_be); /* Network byte order. */
 
-/* Like printf, of which it knows %s %c %u %02u %03u %llu %%: a call costs less code than its parts. */
+/* Like printf, of which it knows %s %c %u %02u %03u %llu %%: a call costs less code than its parts.
+ */
 void text_format(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_format_list(struct text *text, const char *format, va_list list)
     __attribute__((format(printf, 2, 0)));
