@@ -30,17 +30,28 @@ void console_init(struct console *console, void (*write)(const char *text, size_
     console->write = write;
 }
 
+/* A UTF-8 character is one step for the cursor: these bytes are its later ones. */
+static bool is_tail(char c)
+{
+    return (c & 0xC0) == 0x80;
+}
+
 /* Draws the line again and leaves the terminal's cursor where ours is. */
 static void redraw(struct console *console)
 {
+    uint32_t steps = 0;
+
     put(console, ERASE_LINE PROMPT);
     console->write(console->line, console->length);
-    if (console->cursor < console->length) {
+    for (uint16_t i = console->cursor; i < console->length; i++) {
+        steps += is_tail(console->line[i]) ? 0 : 1;
+    }
+    if (steps > 0) {
         char move[12];
         struct text text = text_begin(move, sizeof move);
 
         text_add(&text, "\033[");
-        text_add_u32(&text, (uint32_t)(console->length - console->cursor));
+        text_add_u32(&text, steps);
         text_add_char(&text, 'D');
         put(console, move);
     }
@@ -85,7 +96,7 @@ static void insert(struct console *console, char c)
 static void remove_before(struct console *console, uint16_t count)
 {
     while (count < console->cursor && count > 0 &&
-           (console->line[console->cursor - count] & 0xC0) == 0x80) {
+           is_tail(console->line[console->cursor - count])) {
         count++;
     }
     if (count > console->cursor) {
@@ -119,21 +130,34 @@ static void recall(struct console *console)
     redraw(console);
 }
 
+static void step_left(struct console *console)
+{
+    while (console->cursor > 0 && is_tail(console->line[--console->cursor])) {
+    }
+}
+
+static void step_right(struct console *console)
+{
+    while (console->cursor < console->length && ++console->cursor < console->length &&
+           is_tail(console->line[console->cursor])) {
+    }
+}
+
 /* The last byte of ESC [ number byte. */
 static void escape_key(struct console *console, char c)
 {
     if (c == 'A') {
         recall(console);
-    } else if (c == 'C' && console->cursor < console->length) {
-        console->cursor++;
-    } else if (c == 'D' && console->cursor > 0) {
-        console->cursor--;
+    } else if (c == 'C') {
+        step_right(console);
+    } else if (c == 'D') {
+        step_left(console);
     } else if (c == 'H' || (c == '~' && (console->parameter == 1 || console->parameter == 7))) {
         console->cursor = 0;
     } else if (c == 'F' || (c == '~' && (console->parameter == 4 || console->parameter == 8))) {
         console->cursor = console->length;
     } else if (c == '~' && console->parameter == 3 && console->cursor < console->length) {
-        console->cursor++;
+        step_right(console);
         remove_before(console, 1);
     }
     redraw(console);

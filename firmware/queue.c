@@ -47,25 +47,31 @@ int queue_remove(struct queue *queue, uint32_t sequence)
     return 0;
 }
 
-/* Makes room for size bytes by displacing what is no more severe than severity. */
+/* Makes room for size bytes by displacing what is no more severe than severity; nothing gives way
+ * in vain. */
 static int make_room(struct queue *queue, size_t size, uint8_t severity)
 {
+    struct queue_item item;
+    size_t room = sizeof queue->bytes - queue->used;
+
+    for (uint16_t at = 0; at < queue->used; at = (uint16_t)(at + item.size)) {
+        item_at(queue, at, &item);
+        room += item.severity >= severity ? item.size : 0;
+    }
+    if (room < size) {
+        queue->displaced++;
+        return E_SPACE;
+    }
     while (sizeof queue->bytes - queue->used < size) {
-        struct queue_item item;
         struct queue_item least = {.severity = 0};
-        bool found = false;
 
         for (uint16_t at = 0; at < queue->used; at = (uint16_t)(at + item.size)) {
             item_at(queue, at, &item);
-            if (!found || item.severity > least.severity) {
+            if (at == 0 || item.severity > least.severity) {
                 least = item;
-                found = true;
             }
         }
         queue->displaced++;
-        if (!found || least.severity < severity) {
-            return E_SPACE;
-        }
         queue_remove(queue, least.sequence);
     }
     return 0;
