@@ -25,11 +25,6 @@ _Static_assert(TLS_OUT_BYTES >= 512 + RECORD_OVERHEAD,
 /* A session is resumed for a day at most (RFC 5246 F.1.4). */
 #define RESUME_S_MAX 86400
 
-struct named {
-    uint16_t id;
-    const char *name;
-};
-
 /* As preferred: ChaCha20 costs a Cortex-M3 a quarter of what AES-128 does in constant time. */
 static const uint16_t suites[] = {
     BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
@@ -40,30 +35,22 @@ static const uint16_t suites[] = {
     BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 };
 
-static const struct named suite_names[] = {
-    {BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, "ECDHE-ECDSA-CHACHA20-POLY1305"},
-    {BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, "ECDHE-RSA-CHACHA20-POLY1305"},
-    {BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, "ECDHE-ECDSA-AES128-GCM-SHA256"},
-    {BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, "ECDHE-RSA-AES128-GCM-SHA256"},
-    {BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, "ECDHE-ECDSA-AES256-GCM-SHA384"},
-    {BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, "ECDHE-RSA-AES256-GCM-SHA384"},
-};
+/* In the same order. */
+static const char suite_names[] = "ECDHE-ECDSA-CHACHA20-POLY1305\0"
+                                  "ECDHE-RSA-CHACHA20-POLY1305\0"
+                                  "ECDHE-ECDSA-AES128-GCM-SHA256\0"
+                                  "ECDHE-RSA-AES128-GCM-SHA256\0"
+                                  "ECDHE-ECDSA-AES256-GCM-SHA384\0"
+                                  "ECDHE-RSA-AES256-GCM-SHA384\0";
 
-static const struct named curve_names[] = {
-    {BR_EC_curve25519, "X25519"},
-    {BR_EC_secp256r1, "P-256"},
-    {BR_EC_secp384r1, "P-384"},
-    {BR_EC_secp521r1, "P-521"},
-};
-
-static const char *name_of(const struct named *names, size_t count, uint16_t id)
+static const char *suite_name(unsigned suite)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (names[i].id == id) {
-            return names[i].name;
-        }
+    size_t i = 0;
+
+    while (i < sizeof suites / sizeof suites[0] && suites[i] != suite) {
+        i++;
     }
-    return "";
+    return text_item(suite_names, i);
 }
 
 /* A compiler may drop a memset() of what is never read again; not through a volatile pointer. */
@@ -172,6 +159,13 @@ void tls_resume_clear(struct tls_resume *resume)
     wipe(resume, sizeof *resume);
 }
 
+static void forget_session(struct tls *tls)
+{
+    if (tls->params.resume != NULL) {
+        tls_resume_clear(tls->params.resume);
+    }
+}
+
 static void set_algorithms(struct tls *tls)
 {
     br_ssl_engine_context *engine = &tls->client.eng;
@@ -245,11 +239,11 @@ static void prefer_x25519(struct tls *tls)
     }
 }
 
-static int refuse(struct tls *tls, int error, const char *text)
+static int refuse(struct tls *tls, enum tls_cause cause)
 {
-    tls_fail(tls, error, text);
+    tls_explain(tls, cause);
     tls->over = true;
-    return error;
+    return tls->failure.error;
 }
 
 int tls_init(struct tls *tls, const struct tls_params *params)
@@ -258,7 +252,6 @@ int tls_init(struct tls *tls, const struct tls_params *params)
     uint8_t entropy[48];
     uint32_t address_be = 0;
     bool address = text_parse_ipv4(params->server_name, &address_be);
-    int error;
 
     memset(tls, 0, offsetof(struct tls, out)); /* The anchors may lie behind that. */
     tls->params = *params;
@@ -266,21 +259,16 @@ int tls_init(struct tls *tls, const struct tls_params *params)
     tls->info.suite = "";
     tls->info.curve = "";
     if (!host_name(params->server_name, name, sizeof name) || (address && address_be == 0)) {
-        return refuse(tls, E_INVALID,
-                      "the server's name is neither a host name nor an IPv4 address");
+        return refuse(tls, TLS_NO_NAME);
     }
     if (params->anchors == NULL || params->anchors->count == 0) {
-        return refuse(tls, E_CONFIG,
-                      "no CA certificate is configured, so that no server can be trusted");
+        return refuse(tls, TLS_NO_CA);
     }
     if (params->unix_s == 0) {
-        return refuse(tls, E_TRANSIENT,
-                      "the time is not known yet, so that no certificate can be judged");
+        return refuse(tls, TLS_NO_TIME);
     }
-    error = random_bytes(params->random, entropy, sizeof entropy);
-    if (error < 0) {
-        return refuse(tls, error,
-                      "this device has no seed for random numbers, so that TLS is not safe");
+    if (random_bytes(params->random, entropy, sizeof entropy) < 0) {
+        return refuse(tls, TLS_NO_SEED);
     }
     compute_binding(tls, name);
     br_ssl_client_zero(&tls->client);
@@ -295,38 +283,19 @@ int tls_init(struct tls *tls, const struct tls_params *params)
     }
     /* SNI is for names only (RFC 6066 3). */
     if (!br_ssl_client_reset(&tls->client, address ? NULL : name, tls->info.resumed)) {
-        return refuse(tls, E_INVALID, "the TLS engine did not start");
+        return refuse(tls, BR_ERR_BAD_STATE);
     }
     prefer_x25519(tls);
     return 0;
 }
 
-/* RFC 5246 7.2.2: which alert tells the server why we leave; 0: none. */
-static uint8_t alert_for(int bearssl_error)
-{
-    switch (bearssl_error) {
-    case BR_ERR_UNSUPPORTED_VERSION:
-        return BR_ALERT_PROTOCOL_VERSION;
-    case BR_ERR_BAD_SIGNATURE:
-        return BR_ALERT_DECRYPT_ERROR;
-    case BR_ERR_X509_NOT_TRUSTED:
-        return BR_ALERT_UNKNOWN_CA;
-    case BR_ERR_X509_EXPIRED:
-        return BR_ALERT_CERTIFICATE_EXPIRED;
-    case BR_ERR_X509_UNSUPPORTED:
-        return BR_ALERT_UNSUPPORTED_CERTIFICATE;
-    default:
-        return bearssl_error > BR_ERR_X509_OK && bearssl_error < 64 ? BR_ALERT_BAD_CERTIFICATE : 0;
-    }
-}
-
 /* BearSSL ends without a word when it does not like a certificate. The server's log should say why;
  * at this point nothing is encrypted and the output buffer is empty. */
-static void send_alert(struct tls *tls, int bearssl_error)
+static void send_alert(struct tls *tls, uint8_t alert)
 {
-    const uint8_t record[7] = {RECORD_ALERT, 3, 3, 0, 2, 2, alert_for(bearssl_error)};
+    const uint8_t record[7] = {RECORD_ALERT, 3, 3, 0, 2, 2, alert};
 
-    if (record[6] != 0 && tls->in[0] >= 20 && tls->in[0] <= 23) {
+    if (!tls->ready && alert != 0 && tls->in[0] >= 20 && tls->in[0] <= 23) {
         memcpy(tls->out, record, sizeof record);
         tls->alert_size = sizeof record;
     }
@@ -343,15 +312,9 @@ static void update(struct tls *tls)
         return;
     }
     if (!tls->ready && (state & (BR_SSL_SENDAPP | BR_SSL_RECVAPP)) != 0) {
-        br_ssl_session_parameters session;
-
-        br_ssl_engine_get_session_parameters(engine, &session);
-        tls->info.suite =
-            name_of(suite_names, sizeof suite_names / sizeof suite_names[0], session.cipher_suite);
-        wipe(&session, sizeof session);
+        tls->info.suite = suite_name(engine->session.cipher_suite);
         if (!tls->info.resumed) {
-            tls->info.curve = name_of(curve_names, sizeof curve_names / sizeof curve_names[0],
-                                      (uint16_t)br_ssl_engine_get_ecdhe_curve(engine));
+            tls->info.curve = tls_key_name((unsigned)br_ssl_engine_get_ecdhe_curve(engine));
         }
         tls->ready = true;
         keep_session(tls);
@@ -361,16 +324,10 @@ static void update(struct tls *tls)
     }
     tls->over = true;
     if (error != BR_ERR_OK) {
-        tls_explain(tls, error);
-        if (!tls->ready) {
-            send_alert(tls, error);
-        }
-        if (tls->params.resume != NULL) {
-            tls_resume_clear(tls->params.resume); /* RFC 5246 7.2.2: not after a fatal alert. */
-        }
+        send_alert(tls, tls_explain(tls, error));
+        forget_session(tls); /* RFC 5246 7.2.2: not after a fatal alert. */
     } else if (!tls->ready) {
-        tls_fail(tls, E_TRANSIENT,
-                 "the server closed the connection in the middle of the handshake");
+        tls_explain(tls, TLS_CUT_HANDSHAKE);
     }
 }
 
@@ -528,13 +485,10 @@ void tls_eof(struct tls *tls)
     if (tls->over || tls->closing) {
         return; /* Many servers do not answer a close_notify. */
     }
-    if (!tls->ready && tls->params.resume != NULL) {
-        tls_resume_clear(tls->params.resume); /* It may be what the server did not like. */
+    if (!tls->ready) {
+        forget_session(tls); /* It may be what the server did not like. */
     }
-    tls_fail(tls, E_TRANSIENT,
-             tls->ready
-                 ? "the connection ended without TLS's close_notify: something may be missing"
-                 : "the server closed the connection in the middle of the handshake");
+    tls_explain(tls, tls->ready ? TLS_CUT : TLS_CUT_HANDSHAKE);
 }
 
 void tls_wipe(struct tls *tls)

@@ -81,10 +81,10 @@ struct tls_info {
 };
 
 struct tls_failure {
-    int error;         /* E_SECURITY: certificate, name, protocol; E_TRANSIENT: the stream ended;
-                        * E_CONFIG: no anchors. */
-    int bearssl_error; /* BR_ERR_*, 0 when ours. */
-    char text[200];    /* "the certificate of mail.example.com expired on 2026-01-31 (...)" */
+    int error;      /* E_SECURITY: certificate, name, protocol; E_TRANSIENT: the stream ended;
+                     * E_CONFIG: no anchors. */
+    int cause;      /* BR_ERR_*, or one of tls_private.h. */
+    char text[200]; /* "the certificate of mail.example.com expired on 2026-01-31 ..." */
 };
 
 enum {

@@ -21,6 +21,8 @@
 
 enum step { STEP_TAG, STEP_LENGTH, STEP_LENGTH_BYTES, STEP_VALUE };
 
+/* The fields of a TBSCertificate that have fixed places, by these; SECTION_OTHER is the serial
+ * number, and what is of no interest. */
 enum section {
     SECTION_OTHER,
     SECTION_SIGNATURE,
@@ -31,15 +33,12 @@ enum section {
     SECTION_EXTENSIONS
 };
 
-enum kind { KIND_OTHER, KIND_COMMON_NAME, KIND_NAMES, KIND_BASIC, KIND_PURPOSES };
-
 enum tag {
     TAG_BOOLEAN = 0x01,
     TAG_INTEGER = 0x02,
     TAG_BIT_STRING = 0x03,
     TAG_OCTET_STRING = 0x04,
     TAG_OID = 0x06,
-    TAG_UTC_TIME = 0x17,
     TAG_GENERALIZED_TIME = 0x18,
     TAG_SEQUENCE = 0x30,
     TAG_SET = 0x31,
@@ -49,167 +48,161 @@ enum tag {
     TAG_EXTENSIONS = 0xA3
 };
 
-struct oid {
-    uint8_t size;
-    uint8_t bytes[9];
+/* Places in the list below. */
+enum oid {
+    OID_OTHER,
+    OID_COMMON_NAME,
+    OID_ALT_NAME,
+    OID_BASIC,
+    OID_CONSTRAINTS,
+    OID_PURPOSES,
+    OID_ANY_PURPOSE,
+    OID_SERVER,
+    OID_RSA, /* As TLS_KEY_RSA and the curves are numbered. */
+    OID_P256,
+    OID_P384,
+    OID_P521,
+    OID_RSA_MD5,
+    OID_RSA_SHA1,
+    OID_ECDSA_SHA1
 };
 
-static const struct oid oid_common_name = {3, {0x55, 0x04, 0x03}};
-static const struct oid oid_alt_name = {3, {0x55, 0x1D, 0x11}};
-static const struct oid oid_basic = {3, {0x55, 0x1D, 0x13}};
-static const struct oid oid_name_constraints = {3, {0x55, 0x1D, 0x1E}};
-static const struct oid oid_purposes = {3, {0x55, 0x1D, 0x25}};
-static const struct oid oid_any_purpose = {4, {0x55, 0x1D, 0x25, 0x00}};
-static const struct oid oid_server = {8, {0x2B, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01}};
-static const struct oid oid_rsa = {9, {0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01}};
-static const struct oid oid_p256 = {8, {0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07}};
-static const struct oid oid_p384 = {5, {0x2B, 0x81, 0x04, 0x00, 0x22}};
-static const struct oid oid_p521 = {5, {0x2B, 0x81, 0x04, 0x00, 0x23}};
-/* MD2, MD4, MD5 and SHA-1 with RSA, and SHA-1 with ECDSA (RFC 3279 2.2). */
-static const struct oid oid_weak[] = {
-    {9, {0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x02}},
-    {9, {0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x03}},
-    {9, {0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x04}},
-    {9, {0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x05}},
-    {7, {0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x04, 0x01}},
+_Static_assert(BR_EC_secp521r1 - TLS_KEY_RSA == OID_P521 - OID_RSA, "keys are numbered alike");
+
+/* Each behind its length (RFC 5280, RFC 3279, RFC 5480). */
+static const uint8_t oids[] = {
+    3, 0x55, 0x04, 0x03,                                     /* commonName */
+    3, 0x55, 0x1D, 0x11,                                     /* subjectAltName */
+    3, 0x55, 0x1D, 0x13,                                     /* basicConstraints */
+    3, 0x55, 0x1D, 0x1E,                                     /* nameConstraints */
+    3, 0x55, 0x1D, 0x25,                                     /* extKeyUsage */
+    4, 0x55, 0x1D, 0x25, 0x00,                               /* anyExtendedKeyUsage */
+    8, 0x2B, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01,       /* serverAuth */
+    9, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01, /* rsaEncryption */
+    8, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07,       /* secp256r1 */
+    5, 0x2B, 0x81, 0x04, 0x00, 0x22,                         /* secp384r1 */
+    5, 0x2B, 0x81, 0x04, 0x00, 0x23,                         /* secp521r1 */
+    9, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x04, /* md5WithRSAEncryption */
+    9, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x05, /* sha1WithRSAEncryption */
+    7, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x04, 0x01,             /* ecdsa-with-SHA1 */
+    0,
 };
 
-static bool value_is(const struct tls_der *der, const struct oid *oid)
+static unsigned oid_of(const struct tls_der *der)
 {
-    return der->length == oid->size && memcmp(der->value, oid->bytes, oid->size) == 0;
-}
+    unsigned oid = OID_OTHER + 1;
 
-/* Two decimal digits of a time at offset; -1: not digits. */
-static int two_digits(const struct tls_der *der, size_t offset)
-{
-    uint8_t tens = (uint8_t)(der->value[offset] - '0');
-    uint8_t ones = (uint8_t)(der->value[offset + 1] - '0');
-
-    return tens > 9 || ones > 9 ? -1 : tens * 10 + ones;
+    for (const uint8_t *at = oids; *at != 0; at += *at + 1, oid++) {
+        if (der->length == *at && memcmp(der->value, at + 1, *at) == 0) {
+            return oid;
+        }
+    }
+    return OID_OTHER;
 }
 
 /* Seconds since 1970 of a UTCTime or GeneralizedTime as RFC 5280 4.1.2.5 writes them; 0: not such a
  * one, or before 1970. */
 static uint64_t unix_time(const struct tls_der *der)
 {
-    size_t at = der->tag == TAG_GENERALIZED_TIME ? 2 : 0;
-    int field[6]; /* Year of the century, month, day, hour, minute, second. */
+    unsigned field[7]; /* Century, year in it, month, day, hour, minute, second. */
+    unsigned first = der->tag == TAG_GENERALIZED_TIME ? 0 : 1;
+    const uint8_t *at = der->value;
     uint32_t year;
     uint32_t days;
 
-    if (der->length != 13 + at || der->value[12 + at] != 'Z') {
+    if (der->length != 15 - 2 * first) {
         return 0;
     }
-    for (size_t i = 0; i < 6; i++) {
-        field[i] = two_digits(der, at + 2 * i);
-        if (field[i] < 0) {
+    for (unsigned i = first; i < 7; i++, at += 2) {
+        unsigned tens = at[0] - (unsigned)'0';
+        unsigned ones = at[1] - (unsigned)'0';
+
+        if (tens > 9 || ones > 9) {
             return 0;
         }
+        field[i] = tens * 10 + ones;
     }
-    if (at == 0) {
-        year = (uint32_t)(field[0] + (field[0] >= 50 ? 1900 : 2000));
-    } else if (two_digits(der, 0) < 0) {
-        return 0;
-    } else {
-        year = (uint32_t)(two_digits(der, 0) * 100 + field[0]);
+    if (first > 0) {
+        field[0] = field[1] >= 50 ? 19 : 20;
     }
-    if (year < 1970 || field[1] < 1 || field[1] > 12 || field[2] < 1) {
+    year = field[0] * 100 + field[1];
+    if (*at != 'Z' || year < 1970 || field[2] - 1 > 11) {
         return 0;
     }
     /* Years that begin on 1 March have their leap day last. */
-    if (field[1] < 3) {
+    if (field[2] < 3) {
         year--;
-        field[1] += 12;
+        field[2] += 12;
     }
-    days = year * 365 + year / 4 - year / 100 + year / 400 +
-           (uint32_t)((153 * (field[1] - 3) + 2) / 5 + field[2] - 1) - 719468;
-    return (uint64_t)days * 86400 + (uint64_t)(field[3] * 3600 + field[4] * 60 + field[5]);
+    days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * field[2] - 457) / 5 + field[3] -
+           719469;
+    return (uint64_t)days * 86400 + (field[4] * 60 + field[5]) * 60 + field[6];
 }
 
-/* Reads a tag and a length out of the beginning of a BIT STRING; false: not there. */
-static bool head(const struct tls_der *der, size_t *at, uint8_t tag, uint32_t *length)
+const uint8_t *tls_der_head(const uint8_t *at, const uint8_t *end, unsigned tag, size_t *length)
 {
-    size_t bytes = 0;
+    size_t bytes;
 
-    if (*at + 2 > der->value_size || der->value[*at] != tag) {
-        return false;
+    if (end - at < 2 || at[0] != tag) {
+        return NULL;
     }
-    *length = der->value[*at + 1];
-    *at += 2;
-    if (*length >= 0x80) {
-        bytes = *length & 0x7F;
-        *length = 0;
+    bytes = at[1];
+    at += 2;
+    if (bytes < 0x80) {
+        *length = bytes;
+        return at;
     }
-    if (bytes > 2 || *at + bytes > der->value_size) {
-        return false;
+    bytes &= 0x7F;
+    if (bytes > 2 || (size_t)(end - at) < bytes) {
+        return NULL;
     }
-    for (; bytes > 0; bytes--) {
-        *length = *length << 8 | der->value[(*at)++];
+    for (*length = 0; bytes > 0; bytes--) {
+        *length = *length << 8 | *at++;
     }
-    return true;
+    return at;
 }
 
 /* "RSA-2048" of the subjectPublicKey of an RSA key (RFC 8017 A.1.1). */
 static void rsa_key(struct tls_der *der)
 {
-    struct text text = text_begin(der->cert->key, sizeof der->cert->key);
-    size_t at = 1; /* Behind the count of unused bits. */
-    uint32_t length;
-    uint32_t bits;
+    const uint8_t *end = der->value + der->value_size;
+    size_t length;
+    /* Behind the count of unused bits. */
+    const uint8_t *at = tls_der_head(der->value + 1, end, TAG_SEQUENCE, &length);
 
-    if (!head(der, &at, TAG_SEQUENCE, &length) || !head(der, &at, TAG_INTEGER, &length)) {
-        return;
+    if (at != NULL) {
+        at = tls_der_head(at, end, TAG_INTEGER, &length);
     }
-    while (length > 0 && at + 1 < der->value_size && der->value[at] == 0) {
-        at++;
-        length--;
-    }
-    if (length == 0 || at >= der->value_size) {
-        return;
-    }
-    bits = length * 8;
-    for (uint8_t top = der->value[at]; top < 0x80 && top > 0; top = (uint8_t)(top << 1)) {
-        bits--;
-    }
-    text_add(&text, "RSA-");
-    text_add_u32(&text, bits);
-}
+    for (; at != NULL && at < end && length > 0; at++, length--) {
+        if (*at != 0) {
+            unsigned bits = 8 * length + 24 - (unsigned)__builtin_clz(*at);
 
-static void key_value(struct tls_der *der)
-{
-    static const struct {
-        const struct oid *oid;
-        uint8_t key;
-        char name[6];
-    } kinds[] = {{&oid_rsa, TLS_DER_RSA, "RSA"},
-                 {&oid_p256, BR_EC_secp256r1, "P-256"},
-                 {&oid_p384, BR_EC_secp384r1, "P-384"},
-                 {&oid_p521, BR_EC_secp521r1, "P-521"}};
-
-    if (der->tag == TAG_BIT_STRING && der->key == TLS_DER_RSA && der->cert != NULL) {
-        rsa_key(der);
-    }
-    for (size_t i = 0; der->tag == TAG_OID && i < sizeof kinds / sizeof kinds[0]; i++) {
-        if (value_is(der, kinds[i].oid)) {
-            der->key = kinds[i].key;
-            if (der->cert != NULL) {
-                text_copy(der->cert->key, sizeof der->cert->key, kinds[i].name);
-            }
+            text_print(der->cert->key, sizeof der->cert->key, "RSA-%u", bits);
+            der->faults |= bits < 8 * TLS_RSA_BYTES_MIN ? TLS_FAULT_KEY : 0;
+            return;
         }
     }
+}
+
+const char *tls_key_name(unsigned key)
+{
+    return key == BR_EC_curve25519 ? "X25519"
+                                   : text_item("RSA\0P-256\0P-384\0P-521", key - TLS_KEY_RSA);
+}
+
+static void set_name(const struct tls_der *der, char *out)
+{
+    struct text text = text_begin(out, TLS_NAME_BYTES);
+
+    text_add_printable(&text, (const char *)der->value, der->value_size);
 }
 
 /* The common name wins; without one the last attribute stands, as it is the most specific. */
 static void name_value(struct tls_der *der, char *out)
 {
-    struct text text;
-
-    if (der->tag == TAG_OID) {
-        der->kind = value_is(der, &oid_common_name) ? KIND_COMMON_NAME : KIND_OTHER;
-    } else if (!der->common_name || der->kind == KIND_COMMON_NAME) {
-        text = text_begin(out, TLS_NAME_BYTES);
-        text_add_printable(&text, (const char *)der->value, der->value_size);
-        der->common_name = der->kind == KIND_COMMON_NAME;
+    if (der->depth == 6 && der->tag != TAG_OID && !der->common_name) {
+        set_name(der, out);
+        der->common_name = der->kind == OID_COMMON_NAME;
     }
 }
 
@@ -217,25 +210,22 @@ static void add_name(struct tls_der *der)
 {
     uint32_t address_be = 0;
 
-    if (der->tag == TAG_IP_ADDRESS && der->length == sizeof address_be) {
-        memcpy(&address_be, der->value, sizeof address_be);
-        if (der->address_be != 0 && address_be == der->address_be) {
-            der->flags |= TLS_DER_ADDRESS;
+    if (der->tag == TAG_DNS_NAME) {
+        if (der->cert->subject[0] == '\0') {
+            set_name(der, der->cert->subject);
         }
-    } else if (der->tag != TAG_DNS_NAME) {
+    } else if (der->tag == TAG_IP_ADDRESS && der->length == sizeof address_be) {
+        memcpy(&address_be, der->value, sizeof address_be);
+        if (address_be == der->address_be) {
+            der->faults &= (uint8_t)~TLS_FAULT_ADDRESS;
+        }
+    } else {
         return;
-    }
-    if (der->tag == TAG_DNS_NAME && der->cert != NULL && der->cert->subject[0] == '\0') {
-        struct text subject = text_begin(der->cert->subject, sizeof der->cert->subject);
-
-        text_add_printable(&subject, (const char *)der->value, der->value_size);
     }
     if (der->names == NULL) {
         return;
     }
-    if (der->names->length > 0) {
-        text_add(der->names, ", ");
-    }
+    text_add(der->names, der->names->length > 0 ? ", " : "");
     if (der->tag == TAG_DNS_NAME) {
         text_add_printable(der->names, (const char *)der->value, der->value_size);
     } else {
@@ -243,53 +233,63 @@ static void add_name(struct tls_der *der)
     }
 }
 
-static void extension_value(struct tls_der *der)
+static void extension_value(struct tls_der *der, unsigned oid)
 {
-    if (der->depth == 6 && der->tag == TAG_OID) {
-        if (value_is(der, &oid_alt_name)) {
-            der->kind = KIND_NAMES;
-        } else if (value_is(der, &oid_basic)) {
-            der->kind = KIND_BASIC;
-        } else if (value_is(der, &oid_purposes)) {
-            der->kind = KIND_PURPOSES;
-            der->flags |= TLS_DER_PURPOSES;
-        } else if (value_is(der, &oid_name_constraints)) {
-            der->flags |= TLS_DER_NAME_CONSTRAINTS;
-        }
-    } else if (der->depth == 8 && der->kind == KIND_NAMES) {
+    if (oid == OID_PURPOSES && der->depth == 6) {
+        der->faults |= TLS_FAULT_PURPOSE; /* Until one that allows servers is among them. */
+    } else if (oid == OID_CONSTRAINTS && der->depth == 6) {
+        der->faults |= TLS_FAULT_CONSTRAINTS;
+    } else if (der->depth < 8) {
+        return;
+    } else if (der->kind == OID_ALT_NAME) {
         add_name(der);
-    } else if (der->depth == 8 && der->kind == KIND_BASIC) {
-        if (der->tag == TAG_BOOLEAN && der->value_size == 1 && der->value[0] != 0) {
-            der->flags |= TLS_DER_CA;
-        }
-    } else if (der->depth == 8 && der->kind == KIND_PURPOSES && der->tag == TAG_OID) {
-        if (value_is(der, &oid_server) || value_is(der, &oid_any_purpose)) {
-            der->flags |= TLS_DER_SERVER;
-        }
+    } else if (der->kind == OID_BASIC && der->tag == TAG_BOOLEAN && der->value_size == 1 &&
+               der->value[0] != 0) {
+        der->faults &= (uint8_t)~TLS_FAULT_CA;
+    } else if (der->kind == OID_PURPOSES && (oid == OID_SERVER || oid == OID_ANY_PURPOSE)) {
+        der->faults &= (uint8_t)~TLS_FAULT_PURPOSE;
     }
 }
 
 /* A value is complete: der->tag, der->length and the beginning in der->value. */
 static void on_value(struct tls_der *der)
 {
-    if (der->section == SECTION_EXTENSIONS) {
-        extension_value(der);
-    } else if (der->section == SECTION_SIGNATURE && der->tag == TAG_OID) {
-        for (size_t i = 0; i < sizeof oid_weak / sizeof oid_weak[0]; i++) {
-            der->flags |= value_is(der, &oid_weak[i]) ? TLS_DER_WEAK_HASH : 0;
+    unsigned oid = der->tag == TAG_OID ? oid_of(der) : OID_OTHER;
+    struct tls_cert *cert = der->cert;
+
+    if (der->depth == 6 && der->tag == TAG_OID) {
+        der->kind = (uint8_t)oid;
+    }
+    switch (der->section) {
+    case SECTION_SIGNATURE:
+        der->faults |= oid >= OID_RSA_MD5 ? TLS_FAULT_HASH : 0;
+        break;
+    case SECTION_ISSUER:
+        name_value(der, cert->issuer);
+        break;
+    case SECTION_VALIDITY:
+        if (der->level[der->depth - 1].index == 1) {
+            cert->not_before_unix_s = unix_time(der);
+        } else {
+            cert->not_after_unix_s = unix_time(der);
         }
-    } else if (der->section == SECTION_KEY) {
-        key_value(der);
-    } else if (der->cert == NULL) {
-        return;
-    } else if (der->section == SECTION_ISSUER && der->depth == 6) {
-        name_value(der, der->cert->issuer);
-    } else if (der->section == SECTION_SUBJECT && der->depth == 6) {
-        name_value(der, der->cert->subject);
-    } else if (der->section == SECTION_VALIDITY && der->level[der->depth - 1].index == 1) {
-        der->cert->not_before_unix_s = unix_time(der);
-    } else if (der->section == SECTION_VALIDITY && der->level[der->depth - 1].index == 2) {
-        der->cert->not_after_unix_s = unix_time(der);
+        break;
+    case SECTION_SUBJECT:
+        name_value(der, cert->subject);
+        break;
+    case SECTION_KEY:
+        if (oid >= OID_RSA && oid <= OID_P521) {
+            der->key = (uint8_t)(oid - OID_RSA + TLS_KEY_RSA);
+            text_copy(cert->key, sizeof cert->key, tls_key_name(der->key));
+        } else if (der->key == TLS_KEY_RSA && der->tag == TAG_BIT_STRING) {
+            rsa_key(der);
+        }
+        break;
+    case SECTION_EXTENSIONS:
+        extension_value(der, oid);
+        break;
+    default:
+        break;
     }
 }
 
@@ -321,80 +321,69 @@ static void keep_head(struct tls_der *der)
     keep(der, head, size);
 }
 
-/* Which part of the TBSCertificate begins: its fields before the extensions have fixed places. */
-static uint8_t section(uint8_t index, uint8_t tag)
-{
-    if (index < SECTION_EXTENSIONS) {
-        return index; /* 0 is the serial number, of no interest. */
-    }
-    return tag == TAG_EXTENSIONS ? SECTION_EXTENSIONS : SECTION_OTHER;
-}
-
 /* Whether the element in hand is opened rather than taken as a value. */
 static bool descends(const struct tls_der *der)
 {
-    bool nested = der->tag == TAG_SEQUENCE || der->tag == TAG_SET;
+    if (der->tag == TAG_SEQUENCE || der->tag == TAG_SET) {
+        /* Not the outer signature algorithm. */
+        return der->depth < TLS_DER_DEPTH && (der->depth != 2 || der->level[1].index == 0);
+    }
+    return der->section == SECTION_EXTENSIONS &&
+           (der->depth == 3 ||
+            (der->depth == 6 && der->tag == TAG_OCTET_STRING && der->kind != OID_OTHER));
+}
 
-    switch (der->depth) {
-    case 1:
-        return nested;
-    case 2:
-        return nested && der->level[1].index == 0; /* Not the outer signature algorithm. */
-    case 3:
-        return nested || der->section == SECTION_EXTENSIONS;
-    case 6:
-        return nested || (der->section == SECTION_EXTENSIONS && der->tag == TAG_OCTET_STRING &&
-                          der->kind != KIND_OTHER);
-    case TLS_DER_DEPTH:
-        return false;
-    default:
-        return nested;
+/* Another field of the TBSCertificate begins. */
+static void on_section(struct tls_der *der, unsigned index)
+{
+    der->common_name = false;
+    if (index < SECTION_EXTENSIONS) {
+        der->section = (uint8_t)index;
+    } else {
+        der->section = der->tag == TAG_EXTENSIONS ? SECTION_EXTENSIONS : SECTION_OTHER;
+    }
+    if (der->section == SECTION_SUBJECT) {
+        keep_head(der);
+    } else if (der->section == SECTION_KEY) {
+        der->subject_size = der->kept;
     }
 }
 
 /* A tag and its length have been read: opens a level or expects a value. */
 static void on_head(struct tls_der *der)
 {
-    uint8_t *index = &der->level[der->depth - 1].index;
+    struct tls_der_level *level = &der->level[der->depth - 1];
     bool open;
 
     if (der->depth == 1) {
-        der->dead = der->tag != TAG_SEQUENCE || *index > 0; /* Or something behind it. */
+        der->dead = der->tag != TAG_SEQUENCE || level->index > 0; /* Or something behind it. */
         if (der->open_ended) {
-            der->level[0].left = der->length;
+            level->left = der->length;
         }
     }
-    der->dead = der->dead || der->length > der->level[der->depth - 1].left;
+    der->dead = der->dead || der->length > level->left;
     if (der->dead) {
         return;
     }
-    der->level[der->depth - 1].left -= der->length;
+    level->left -= der->length;
     der->left = der->length;
     der->value_size = 0;
     der->step = STEP_VALUE;
-    if (der->depth < 3) {
-        der->section = SECTION_OTHER;
-    } else if (der->depth == 3) {
-        if (der->tag == TAG_VERSION && *index == 0) {
-            der->section = SECTION_OTHER;
+    if (der->depth == 3) {
+        if (der->tag == TAG_VERSION && level->index == 0) {
             return; /* It may be left out, so that it is not counted. */
         }
-        der->section = section(*index, der->tag);
-        der->common_name = false;
-        if (der->section == SECTION_SUBJECT) {
-            keep_head(der);
-        } else if (der->section == SECTION_KEY) {
-            der->subject_size = der->kept;
-        }
-    }
-    if (der->depth == 3 || (der->depth == 5 && der->tag == TAG_SEQUENCE)) {
-        der->kind = KIND_OTHER; /* Another part, attribute or extension. */
+        on_section(der, level->index);
+    } else if (der->depth < 3) {
+        der->section = SECTION_OTHER;
+    } else if (der->depth == 5) {
+        der->kind = OID_OTHER; /* Another attribute or extension. */
     }
     open = descends(der);
-    *index = (uint8_t)(*index + (*index < 255 ? 1 : 0));
+    level->index++;
     if (open) {
-        der->level[der->depth].left = der->length;
-        der->level[der->depth].index = 0;
+        level[1].left = der->length;
+        level[1].index = 0;
         der->depth++;
         der->left = 0;
         der->step = STEP_TAG;
@@ -448,13 +437,12 @@ static void on_head_byte(struct tls_der *der, uint8_t byte)
 void tls_der_begin(struct tls_der *der, uint32_t size, struct tls_cert *cert)
 {
     memset(der, 0, sizeof *der);
+    memset(cert, 0, sizeof *cert);
     der->depth = 1;
+    der->faults = TLS_FAULTS;
     der->open_ended = size == 0;
     der->level[0].left = size > 0 ? size : UINT32_MAX;
     der->cert = cert;
-    if (cert != NULL) {
-        memset(cert, 0, sizeof *cert);
-    }
 }
 
 size_t tls_der_push(struct tls_der *der, const uint8_t *bytes, size_t size)

@@ -9,6 +9,37 @@
 
 enum block { BLOCK_NONE, BLOCK_CERTIFICATE, BLOCK_SKIPPED };
 
+/* What is wrong: places in the list below. Up to BAD_SPACE it is E_SPACE, then E_INVALID. */
+enum bad {
+    BAD_COUNT,
+    BAD_SPACE,
+    BAD_CUT,
+    BAD_CERTIFICATE,
+    BAD_KEY,
+    BAD_KEY_SIZE,
+    BAD_BASE64,
+    BAD_BEGIN,
+    BAD_END,
+    BAD_SECRET,
+    BAD_TRUSTED,
+    BAD_NONE
+};
+
+static const char bads[] = "there are more than 8 CA certificates\0"
+                           "the CA certificates' names and keys do not fit into 3 KB\0"
+                           "a certificate is cut short\0"
+                           "a block is not an X.509 certificate\0"
+                           "a certificate's key is neither RSA nor ECDSA on P-256, P-384 or P-521\0"
+                           "a certificate's RSA key has not 2048 to 4096 bits\0"
+                           "a certificate's text is not base64\0"
+                           "a BEGIN line is damaged\0"
+                           "an END line is missing or damaged\0"
+                           "a private key does not belong here\0"
+                           "a TRUSTED CERTIFICATE must be converted by openssl x509\0"
+                           "there is no certificate in it";
+
+_Static_assert(TLS_ANCHOR_MAX == 8 && TLS_ANCHOR_BYTES == 3072, "as the sentences say");
+
 static const char begin_mark[] = "-----BEGIN ";
 static const char end_mark[] = "-----END ";
 
@@ -23,115 +54,56 @@ void tls_pem_init(struct tls_pem *pem, struct tls_anchors *anchors)
     pem->anchors = anchors;
 }
 
-static void refuse(struct tls_pem *pem, int error, const char *why)
+static void refuse(struct tls_pem *pem, enum bad bad)
 {
-    if (pem->error == 0) {
-        pem->error = error;
-        pem->why = why;
-    }
+    pem->error = bad <= BAD_SPACE ? E_SPACE : E_INVALID;
+    pem->why = text_item(bads, bad);
 }
 
 /* Takes one element of DER off the front of *bytes, which ends at end; NULL: it is not there. */
-static const uint8_t *element(const uint8_t **bytes, const uint8_t *end, uint8_t tag, size_t *size)
+static unsigned char *element(const uint8_t **bytes, const uint8_t *end, unsigned tag, size_t *size)
 {
-    const uint8_t *at = *bytes;
-    size_t length;
-    size_t more;
+    const uint8_t *at = tls_der_head(*bytes, end, tag, size);
 
-    if (end - at < 2 || at[0] != tag) {
+    if (at == NULL || *size > (size_t)(end - at)) {
         return NULL;
     }
-    length = at[1];
-    at += 2;
-    if (length >= 0x80) {
-        more = length & 0x7F;
-        for (length = 0; more > 0 && at < end && length <= 0xFF; more--) {
-            length = length << 8 | *at++;
-        }
-        if (more > 0) {
-            return NULL;
-        }
-    }
-    if (length > (size_t)(end - at)) {
-        return NULL;
-    }
-    *bytes = at + length;
-    *size = length;
-    return at;
-}
-
-/* An INTEGER without its leading zeros. */
-static unsigned char *integer(const uint8_t **bytes, const uint8_t *end, size_t *size)
-{
-    const uint8_t *value = element(bytes, end, 0x02, size);
-
-    while (value != NULL && *size > 0 && *value == 0) {
-        value++;
+    *bytes = at + *size;
+    while (tag == 0x02 && *size > 0 && *at == 0) {
+        at++; /* BearSSL wants integers without leading zeros. */
         (*size)--;
     }
-    /* BearSSL's keys are not const, though it only reads them. */
-    return (unsigned char *)(uintptr_t)value;
+    /* Its keys are not const, though it only reads them. */
+    return (unsigned char *)(uintptr_t)at;
 }
 
 /* Reads the contents of a SubjectPublicKeyInfo (RFC 5280 4.1.2.7, RFC 8017 A.1.1); false: there is
  * none. */
-static bool public_key(const uint8_t *bytes, const uint8_t *end, uint8_t kind, br_x509_pkey *key)
+static bool public_key(const uint8_t *bytes, const uint8_t *end, unsigned kind, br_x509_pkey *key)
 {
     size_t size;
-    const uint8_t *point;
     const uint8_t *algorithm = element(&bytes, end, 0x30, &size);
+    unsigned char *point = element(&bytes, end, 0x03, &size);
 
-    point = element(&bytes, end, 0x03, &size);
     if (algorithm == NULL || point == NULL || size < 2 || *point != 0) {
         return false;
     }
-    point++;
-    size--;
-    if (kind != TLS_DER_RSA) {
+    if (kind != TLS_KEY_RSA) {
         key->key_type = BR_KEYTYPE_EC;
-        key->key.ec.curve = kind;
-        key->key.ec.q = (unsigned char *)(uintptr_t)point;
-        key->key.ec.qlen = size;
+        key->key.ec.curve = (int)kind;
+        key->key.ec.q = point + 1;
+        key->key.ec.qlen = size - 1;
         return true;
     }
     end = point + size;
-    point = element(&point, end, 0x30, &size);
-    if (point == NULL) {
+    bytes = tls_der_head(point + 1, end, 0x30, &size);
+    if (bytes == NULL) {
         return false;
     }
     key->key_type = BR_KEYTYPE_RSA;
-    key->key.rsa.n = integer(&point, end, &key->key.rsa.nlen);
-    key->key.rsa.e = integer(&point, end, &key->key.rsa.elen);
+    key->key.rsa.n = element(&bytes, end, 0x02, &key->key.rsa.nlen);
+    key->key.rsa.e = element(&bytes, end, 0x02, &key->key.rsa.elen);
     return key->key.rsa.n != NULL && key->key.rsa.e != NULL && key->key.rsa.elen > 0;
-}
-
-/* What is wrong with a certificate as such; NULL: nothing. */
-static const char *why_not(const struct tls_pem *pem, const br_x509_pkey *key, bool key_read)
-{
-    const struct tls_der *der = &pem->der;
-
-    if (pem->group_size != 0) {
-        return "the base64 text of a certificate is cut short";
-    }
-    if (!der->dead && der->depth > 0) {
-        return "a certificate is cut short";
-    }
-    if (der->dead || der->subject_size == 0) {
-        return "a block is not an X.509 certificate";
-    }
-    if (der->key == 0) {
-        return "a certificate's key is neither RSA nor ECDSA on P-256, P-384 or P-521";
-    }
-    if (!key_read) {
-        return "a certificate's key is malformed";
-    }
-    if (key->key_type == BR_KEYTYPE_RSA && key->key.rsa.nlen < TLS_RSA_BYTES_MIN) {
-        return "a certificate's RSA key is shorter than 2048 bits";
-    }
-    if (key->key_type == BR_KEYTYPE_RSA && key->key.rsa.nlen > TLS_RSA_BYTES_MAX) {
-        return "a certificate's key is larger than RSA-4096";
-    }
-    return NULL;
 }
 
 /* The block's end was reached: makes an anchor of the certificate. */
@@ -140,21 +112,26 @@ static void end_certificate(struct tls_pem *pem)
     struct tls_anchors *anchors = pem->anchors;
     const struct tls_der *der = &pem->der;
     br_x509_trust_anchor *anchor = &anchors->anchor[anchors->count];
-    bool fits = der->kept <= der->keep_size;
-    bool key_read =
-        fits && tls_der_complete(der) && der->key != 0 &&
-        public_key(der->keep + der->subject_size, der->keep + der->kept, der->key, &anchor->pkey);
-    const char *why = why_not(pem, &anchor->pkey, key_read || !fits);
+    br_x509_pkey *key = &anchor->pkey;
 
-    if (!fits && der->key != 0) {
-        refuse(pem, E_SPACE, "the CA certificates' names and keys do not fit into 3 KB");
-    } else if (why != NULL) {
-        refuse(pem, E_INVALID, why);
+    if (pem->group_size != 0 || (!der->dead && der->depth > 0)) {
+        refuse(pem, BAD_CUT);
+    } else if (der->dead || der->subject_size == 0) {
+        refuse(pem, BAD_CERTIFICATE);
+    } else if (der->key == 0) {
+        refuse(pem, BAD_KEY);
+    } else if (der->kept > der->keep_size) {
+        refuse(pem, BAD_SPACE);
+    } else if (!public_key(der->keep + der->subject_size, der->keep + der->kept, der->key, key)) {
+        refuse(pem, BAD_CERTIFICATE);
+    } else if (key->key_type == BR_KEYTYPE_RSA &&
+               (key->key.rsa.nlen < TLS_RSA_BYTES_MIN || key->key.rsa.nlen > TLS_RSA_BYTES_MAX)) {
+        refuse(pem, BAD_KEY_SIZE);
     } else {
         anchor->dn.data = der->keep;
         anchor->dn.len = der->subject_size;
         /* One that is no CA vouches for itself only: the self-signed certificate of one server. */
-        anchor->flags = (der->flags & TLS_DER_CA) != 0 ? BR_X509_TA_CA : 0;
+        anchor->flags = (der->faults & TLS_FAULT_CA) != 0 ? 0 : BR_X509_TA_CA;
         anchors->bytes_used += der->kept;
         anchors->count++;
         pem->count++;
@@ -163,17 +140,18 @@ static void end_certificate(struct tls_pem *pem)
 
 static void begin_certificate(struct tls_pem *pem)
 {
-    if (pem->anchors->count >= TLS_ANCHOR_MAX) {
-        refuse(pem, E_SPACE, "there are more than 8 CA certificates");
+    struct tls_anchors *anchors = pem->anchors;
+
+    if (anchors->count >= TLS_ANCHOR_MAX) {
+        refuse(pem, BAD_COUNT);
         return;
     }
     pem->block = BLOCK_CERTIFICATE;
-    pem->group = 0;
     pem->group_size = 0;
     pem->padding = 0;
-    tls_der_begin(&pem->der, 0, NULL);
-    pem->der.keep = pem->anchors->bytes + pem->anchors->bytes_used;
-    pem->der.keep_size = sizeof pem->anchors->bytes - pem->anchors->bytes_used;
+    tls_der_begin(&pem->der, 0, &pem->cert);
+    pem->der.keep = anchors->bytes + anchors->bytes_used;
+    pem->der.keep_size = sizeof anchors->bytes - anchors->bytes_used;
 }
 
 static bool ends_with(const char *string, const char *end)
@@ -184,51 +162,33 @@ static bool ends_with(const char *string, const char *end)
     return size >= end_size && strcmp(string + size - end_size, end) == 0;
 }
 
-static bool is_certificate(const char *label)
+/* A line that began with a dash is complete, without blanks at its end. */
+static void mark_line(struct tls_pem *pem, const char *line)
 {
-    return strcmp(label, "CERTIFICATE-----") == 0 || strcmp(label, "X509 CERTIFICATE-----") == 0;
-}
+    bool is_certificate = ends_with(line, "CERTIFICATE-----");
 
-static void begin_block(struct tls_pem *pem, const char *label)
-{
-    if (is_certificate(label)) {
-        begin_certificate(pem);
-    } else if (ends_with(label, "PRIVATE KEY-----")) {
-        refuse(pem, E_INVALID, "a private key does not belong here: give the certificate only");
-    } else if (strcmp(label, "TRUSTED CERTIFICATE-----") == 0) {
-        refuse(pem, E_INVALID,
-               "a TRUSTED CERTIFICATE is OpenSSL's own: convert it with `openssl x509`");
-    } else if (!ends_with(label, "-----")) {
-        refuse(pem, E_INVALID, "a BEGIN line is damaged");
-    } else {
-        pem->block = BLOCK_SKIPPED;
-    }
-}
-
-/* A line that began with a dash is complete. */
-static void mark_line(struct tls_pem *pem)
-{
-    while (pem->line_size > 0 &&
-           (pem->line[pem->line_size - 1] == ' ' || pem->line[pem->line_size - 1] == '\t')) {
-        pem->line_size--;
-    }
-    pem->line[pem->line_size < TLS_LINE_BYTES ? pem->line_size : TLS_LINE_BYTES - 1] = '\0';
-    if (text_starts_nocase(pem->line, begin_mark)) {
+    if (text_starts_nocase(line, begin_mark)) {
         if (pem->block != BLOCK_NONE) {
-            refuse(pem, E_INVALID, "a block has no END line");
-            return;
+            refuse(pem, BAD_END);
+        } else if (!ends_with(line, "-----")) {
+            refuse(pem, BAD_BEGIN);
+        } else if (ends_with(line, " PRIVATE KEY-----")) {
+            refuse(pem, BAD_SECRET);
+        } else if (ends_with(line, " TRUSTED CERTIFICATE-----")) {
+            refuse(pem, BAD_TRUSTED);
+        } else if (is_certificate) {
+            begin_certificate(pem);
+        } else {
+            pem->block = BLOCK_SKIPPED;
         }
-        begin_block(pem, pem->line + sizeof begin_mark - 1);
-    } else if (text_starts_nocase(pem->line, end_mark) && pem->block == BLOCK_SKIPPED) {
+    } else if (text_starts_nocase(line, end_mark) &&
+               (is_certificate || pem->block == BLOCK_SKIPPED)) {
+        if (pem->block == BLOCK_CERTIFICATE) {
+            end_certificate(pem);
+        }
         pem->block = BLOCK_NONE;
     } else if (pem->block == BLOCK_CERTIFICATE) {
-        if (!text_starts_nocase(pem->line, end_mark) ||
-            !is_certificate(pem->line + sizeof end_mark - 1)) {
-            refuse(pem, E_INVALID, "a certificate's END line is damaged");
-            return;
-        }
-        end_certificate(pem);
-        pem->block = BLOCK_NONE;
+        refuse(pem, BAD_END);
     }
 }
 
@@ -256,7 +216,7 @@ static void base64_char(struct tls_pem *pem, char c)
         value = 0;
         pem->padding++;
     } else if (value < 0 || pem->padding > 0) {
-        refuse(pem, E_INVALID, "a certificate's text is not base64");
+        refuse(pem, BAD_BASE64);
         return;
     }
     pem->group = pem->group << 6 | (uint32_t)value;
@@ -266,27 +226,35 @@ static void base64_char(struct tls_pem *pem, char c)
     bytes[0] = (uint8_t)(pem->group >> 16);
     bytes[1] = (uint8_t)(pem->group >> 8);
     bytes[2] = (uint8_t)pem->group;
-    pem->group = 0;
     pem->group_size = 0;
-    if (tls_der_push(&pem->der, bytes, 3u - pem->padding) < 3u - pem->padding && !pem->der.dead) {
-        refuse(pem, E_INVALID, "there is something behind the end of a certificate");
+    if (tls_der_push(&pem->der, bytes, 3u - pem->padding) < 3u - pem->padding) {
+        refuse(pem, BAD_CERTIFICATE); /* Or there is something behind it. */
     }
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
 }
 
 /* Marks begin with a dash, which base64 has not: so one look at a line's first character tells. */
 static void take(struct tls_pem *pem, char c)
 {
-    bool blank = c == ' ' || c == '\t';
+    bool blank = is_blank(c);
 
     if (c == '\n' || c == '\r') {
         if (pem->line_size > 0 && pem->line[0] == '-') {
-            mark_line(pem);
+            while (is_blank(pem->line[pem->line_size - 1])) {
+                pem->line_size--;
+            }
+            pem->line[pem->line_size] = '\0';
+            mark_line(pem, pem->line);
         }
         pem->line_size = 0;
     } else if (pem->line_size == 0 && (blank || (pem->block == BLOCK_NONE && (c & 0x80) != 0))) {
         return; /* Blanks and a byte order mark before the line. */
     } else if (pem->line_size == 0 || pem->line[0] == '-') {
-        if (pem->line_size < TLS_LINE_BYTES) {
+        if (pem->line_size < TLS_LINE_BYTES - 1) {
             pem->line[pem->line_size++] = c;
         }
         if (pem->line[0] != '-' && pem->block == BLOCK_CERTIFICATE) {
@@ -321,10 +289,9 @@ int tls_pem_end(struct tls_pem *pem, const char **why)
     int pushed = tls_pem_push(pem, "\n", 1, NULL);
 
     if (pushed >= 0 && pem->block != BLOCK_NONE) {
-        refuse(pem, E_INVALID, "the text ends within a block: it is cut short");
+        refuse(pem, BAD_CUT);
     } else if (pushed == 0) {
-        refuse(pem, E_INVALID,
-               "there is no certificate in it: -----BEGIN CERTIFICATE----- is missing");
+        refuse(pem, BAD_NONE);
     }
     return result(pem, why);
 }

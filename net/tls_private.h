@@ -10,14 +10,20 @@
 
 /* tls_der.c */
 
-/* Begins a certificate of size bytes; 0: as many as it says itself. cert is cleared, unless NULL.
- * More may be set in der after that: names, address_be, keep and keep_size. */
+/* Begins a certificate of size bytes; 0: as many as it says itself. cert is cleared. More may be
+ * set in der after that: names, address_be, keep and keep_size. */
 void tls_der_begin(struct tls_der *der, uint32_t size, struct tls_cert *cert);
 
 /* Returns how many bytes belonged to the certificate. */
 size_t tls_der_push(struct tls_der *der, const uint8_t *bytes, size_t size);
 
 bool tls_der_complete(const struct tls_der *der); /* Read to its end, and well formed. */
+
+/* Reads the head of an element that ends at most at end; returns where its contents begin; NULL: it
+ * is not there. */
+const uint8_t *tls_der_head(const uint8_t *at, const uint8_t *end, unsigned tag, size_t *length);
+
+const char *tls_key_name(unsigned key); /* Of TLS_KEY_RSA or a BR_EC_* curve. */
 
 /* tls_x509.c */
 
@@ -27,9 +33,19 @@ void tls_x509_init(struct tls_x509 *x509, struct tls_info *info, const struct tl
 
 /* tls_why.c */
 
-/* Fills in tls->failure for what the engine ended with. */
-void tls_explain(struct tls *tls, int bearssl_error);
-void tls_fail(struct tls *tls, int error, const char *text);
+/* Why a session failed: BR_ERR_*, an alert of the server's, or one of these. */
+enum tls_cause {
+    TLS_NO_NAME = 64, /* Above BearSSL's own. */
+    TLS_NO_CA,
+    TLS_NO_TIME,
+    TLS_NO_SEED,
+    TLS_CUT_HANDSHAKE,
+    TLS_CUT,
+    TLS_ALERT = BR_ERR_RECV_FATAL_ALERT /* Its number is added. */
+};
+
+/* Fills in tls->failure; returns the alert that tells the server why, 0: none. */
+uint8_t tls_explain(struct tls *tls, int cause);
 
 /* The curves, as small or as fast as the board wants them (tls_ec.c). */
 extern const br_ec_impl tls_ec;

@@ -10,29 +10,31 @@
 #define TLS_NAMES_BYTES 96 /* Names of a server certificate, for one sentence. */
 #define TLS_LINE_BYTES 64  /* Beginning of a PEM line that is looked at: the longest label fits. */
 
-/* What a reader found in one certificate, beyond the strings of struct tls_cert. */
+/* What may be held against a certificate of the path. A reader begins with that of TLS_FAULTS. */
 enum {
-    TLS_DER_CA = 1,        /* basicConstraints says CA. */
-    TLS_DER_WEAK_HASH = 2, /* Signed over SHA-1 or MD5. */
-    TLS_DER_PURPOSES = 4,  /* It has an extended key usage ... */
-    TLS_DER_SERVER = 8,    /* ... and that allows a TLS server. */
-    TLS_DER_NAME_CONSTRAINTS = 16,
-    TLS_DER_ADDRESS = 32 /* The wanted address is among its names. */
+    TLS_FAULT_CA = 1,          /* basicConstraints does not say CA. */
+    TLS_FAULT_ADDRESS = 2,     /* The wanted address is not among its names. */
+    TLS_FAULT_PURPOSE = 4,     /* Its extended key usage leaves servers out. */
+    TLS_FAULT_CONSTRAINTS = 8, /* It has name constraints. */
+    TLS_FAULT_HASH = 16,       /* Signed over SHA-1 or MD5. */
+    TLS_FAULT_KEY = 32,        /* RSA of less than 2,048 bits. */
+    TLS_FAULT_DATES = 64,
+    TLS_FAULTS = TLS_FAULT_CA | TLS_FAULT_ADDRESS
 };
 
 /* Reads one certificate byte by byte and keeps what a person wants to know of it (tls_der.c). */
 struct tls_der {
-    struct {
-        uint32_t left; /* Bytes of its contents still to come. */
-        uint8_t index; /* Of its next child, from 0; sticks at 255. */
+    struct tls_der_level {
+        uint32_t left;  /* Bytes of its contents still to come. */
+        uint32_t index; /* Of its next child, from 0. */
     } level[TLS_DER_DEPTH];
     uint8_t depth; /* Open levels; 0: the certificate is complete. */
     uint8_t step;
     uint8_t tag;
     uint8_t length_bytes; /* Of a long length, still to come. */
     uint8_t section;      /* Which part of the certificate, and ... */
-    uint8_t kind;         /* ... which attribute or extension of it. */
-    uint8_t flags;
+    uint8_t kind;         /* ... which attribute or extension of it: enum oid. */
+    uint8_t faults;
     bool dead;        /* Not DER as it should be: nothing more is taken from it. */
     bool common_name; /* The name in hand has one. */
     bool open_ended;  /* The certificate's own length counts. */
@@ -42,26 +44,28 @@ struct tls_der {
     uint8_t value_size;
     uint32_t address_be;   /* To be looked for among the names; 0: none. */
     struct text *names;    /* Gets the names; NULL: not wanted. */
-    struct tls_cert *cert; /* Gets the rest; NULL: not wanted. */
-    uint8_t key;           /* TLS_DER_RSA, a BR_EC_* curve, or 0. */
+    struct tls_cert *cert; /* Gets the rest. */
+    uint8_t key;           /* TLS_KEY_RSA, a BR_EC_* curve, or 0. */
     uint8_t *keep;    /* Gets the subject as it is, then the contents of the public key; or NULL. */
     size_t keep_size; /* Room there. */
     size_t subject_size; /* Of what is kept, the subject ... */
     size_t kept;         /* ... and all of it; above keep_size when it did not fit. */
 };
 
-#define TLS_DER_RSA 1 /* No curve has this number. */
+#define TLS_KEY_RSA (BR_EC_secp256r1 - 1) /* No curve that is taken has this number. */
 
 /* Stands between BearSSL's engine and its X.509 validator (tls_x509.c). */
 struct tls_x509 {
     const br_x509_class *vtable; /* First: BearSSL knows the object by it. */
     br_x509_minimal_context minimal;
     struct tls_der der;
+    struct tls_cert other; /* One whose names are not kept. */
     struct tls_info *info;
+    uint64_t unix_s;
     uint32_t address_be; /* The server is known by this address; 0: by its name. */
     uint8_t refusal;     /* BR_ERR_X509_* of our own, 0: none. */
     bool judged;         /* The certificate in hand belongs to the path that is verified. */
-    uint8_t flags[TLS_CHAIN_MAX];
+    uint8_t faults[TLS_CHAIN_MAX];
     struct text names_text;
     char names[TLS_NAMES_BYTES];
 };
@@ -97,8 +101,9 @@ struct tls {
 struct tls_pem {
     struct tls_anchors *anchors;
     struct tls_der der;
+    struct tls_cert cert;
     char line[TLS_LINE_BYTES];
-    uint8_t line_size;  /* Sticks at TLS_LINE_BYTES. */
+    uint8_t line_size;  /* Sticks below TLS_LINE_BYTES. */
     uint8_t block;      /* Kind of block that we are in. */
     uint8_t group_size; /* Base64 characters of the group in hand. */
     uint8_t padding;    /* '=' of the last group; nothing may follow. */

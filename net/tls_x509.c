@@ -45,10 +45,10 @@ static void start_cert(const br_x509_class **ctx, uint32_t size)
 {
     struct tls_x509 *x509 = self(ctx);
     size_t index = x509->info->chain_count;
-    struct tls_cert *cert = index < TLS_CHAIN_MAX ? &x509->info->chain[index] : NULL;
 
     x509->judged = !is_accepted(x509);
-    tls_der_begin(&x509->der, size, cert);
+    tls_der_begin(&x509->der, size,
+                  index < TLS_CHAIN_MAX ? &x509->info->chain[index] : &x509->other);
     x509->der.names = index == 0 ? &x509->names_text : NULL;
     x509->der.address_be = x509->address_be;
     if (index < TLS_CERTS_MAX) {
@@ -67,41 +67,40 @@ static void append(const br_x509_class **ctx, const unsigned char *bytes, size_t
 }
 
 /* What we hold against a certificate of the path; 0: nothing. */
-static uint8_t refusal(const struct tls_x509 *x509, size_t index)
+static unsigned refusal(const struct tls_x509 *x509, size_t index, unsigned faults)
 {
-    const struct tls_der *der = &x509->der;
-
-    if (index >= TLS_CERTS_MAX) {
-        return BR_ERR_X509_LIMIT_EXCEEDED;
-    }
-    if (!tls_der_complete(der)) {
-        return BR_ERR_X509_UNEXPECTED;
-    }
-    if ((der->flags & TLS_DER_PURPOSES) != 0 && (der->flags & TLS_DER_SERVER) == 0) {
-        return BR_ERR_X509_FORBIDDEN_KEY_USAGE;
-    }
-    if (index > 0 && (der->flags & TLS_DER_NAME_CONSTRAINTS) != 0) {
-        return BR_ERR_X509_CRITICAL_EXTENSION;
-    }
-    if (index == 0 && x509->address_be != 0 && (der->flags & TLS_DER_ADDRESS) == 0) {
-        return BR_ERR_X509_BAD_SERVER_NAME;
-    }
-    return 0;
+    return index >= TLS_CERTS_MAX                  ? BR_ERR_X509_LIMIT_EXCEEDED
+           : !tls_der_complete(&x509->der)         ? BR_ERR_X509_UNEXPECTED
+           : (faults & TLS_FAULT_PURPOSE) != 0     ? BR_ERR_X509_FORBIDDEN_KEY_USAGE
+           : (faults & TLS_FAULT_CONSTRAINTS) != 0 ? BR_ERR_X509_CRITICAL_EXTENSION
+           : (faults & TLS_FAULT_ADDRESS) != 0     ? BR_ERR_X509_BAD_SERVER_NAME
+                                                   : 0;
 }
 
 static void end_cert(const br_x509_class **ctx)
 {
     struct tls_x509 *x509 = self(ctx);
+    const struct tls_cert *cert = x509->der.cert;
+    unsigned faults = x509->der.faults;
     size_t index = x509->info->chain_count++;
 
     if (index < TLS_CERTS_MAX) {
         x509->minimal.vtable->end_cert(inner(x509));
     }
+    if (index == 0) {
+        faults &= ~(unsigned)(TLS_FAULT_CA | TLS_FAULT_CONSTRAINTS); /* Those of CAs. */
+    }
+    if (index > 0 || x509->address_be == 0) {
+        faults &= ~(unsigned)TLS_FAULT_ADDRESS;
+    }
+    if (x509->unix_s < cert->not_before_unix_s || x509->unix_s > cert->not_after_unix_s) {
+        faults |= TLS_FAULT_DATES;
+    }
     if (index < TLS_CHAIN_MAX) {
-        x509->flags[index] = x509->der.flags;
+        x509->faults[index] = (uint8_t)faults;
     }
     if (x509->judged && x509->refusal == 0) {
-        x509->refusal = refusal(x509, index);
+        x509->refusal = (uint8_t)refusal(x509, index, faults);
     }
 }
 
@@ -137,6 +136,7 @@ void tls_x509_init(struct tls_x509 *x509, struct tls_info *info, const struct tl
     memset(x509, 0, sizeof *x509);
     x509->vtable = &tls_x509_vtable;
     x509->info = info;
+    x509->unix_s = params->unix_s;
     x509->address_be = address_be;
     br_x509_minimal_init(&x509->minimal, &br_sha256_vtable, params->anchors->anchor,
                          params->anchors->count);
