@@ -19,7 +19,8 @@ void sender_init(struct sender *sender, const struct sender_params *params)
     sender->params = *params;
 }
 
-static void say(struct sender *sender, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct sender *sender, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 static void say(struct sender *sender, const char *format, ...)
 {
@@ -49,8 +50,8 @@ static void report(struct sender *sender, enum sender_stage stage, bool ok, uint
     sender->params.report(sender->params.context, &line);
 }
 
-/* Exponential backoff between the configured bounds; the upper half of each step is random, so that a
- * street of devices does not come back in one second. */
+/* Exponential backoff between the configured bounds; the upper half of each step is random, so that
+ * a street of devices does not come back in one second. */
 static uint64_t backoff_ms(struct sender *sender, unsigned failures)
 {
     const struct config *config = sender->params.config;
@@ -144,7 +145,8 @@ void sender_describe_tls(const struct sender *sender, char *out, size_t size)
     text_format(&text, "%s %s%s%s", info->version, info->suite, info->resumed ? ", resumed" : " ",
                 info->resumed ? "" : info->curve);
     for (size_t i = 0; i < info->chain_count && i < TLS_CHAIN_MAX; i++) {
-        text_format(&text, "%s%s %s", i == 0 ? "; " : " < ", info->chain[i].subject, info->chain[i].key);
+        text_format(&text, "%s%s %s", i == 0 ? "; " : " < ", info->chain[i].subject,
+                    info->chain[i].key);
         if (i + 1 == info->chain_count || i + 1 == TLS_CHAIN_MAX) {
             text_format(&text, " < %s", info->chain[i].issuer);
         }
@@ -161,6 +163,9 @@ static void session_moved(void *context, enum session_phase phase, uint64_t now_
     } else if (phase == SESSION_CONNECT) {
         text_copy(sender->last_peer, sizeof sender->last_peer, link_peer(sender->params.link));
         report(sender, SENDER_CONNECT, true, now_ms, sender->last_peer);
+        if (sender->params.config->tls == SMTP_TLS_OFF) {
+            report(sender, SENDER_TLS, true, now_ms, "off, as configured");
+        }
     } else if (phase == SESSION_TLS) {
         if (tls_info(sender->params.tls)->resumed) {
             sender->resumed++;
@@ -171,7 +176,8 @@ static void session_moved(void *context, enum session_phase phase, uint64_t now_
     }
 }
 
-/* The name for EHLO: a full domain if there is one, else our address as a literal (RFC 5321 4.1.4). */
+/* The name for EHLO: a full domain if there is one, else our address as a literal (RFC 5321 4.1.4).
+ */
 static void name_for_ehlo(struct sender *sender)
 {
     const struct config *config = sender->params.config;
@@ -315,7 +321,8 @@ static void describe_failure(char *out, size_t size, const struct smtp_failure *
         text_format(&text, "%u %s%s", (unsigned)failure->code, failure->enhanced,
                     failure->enhanced[0] != '\0' ? " " : "");
     }
-    text_format(&text, "%s (%s). %s", failure->text, error_name(failure->error), smtp_advice(failure));
+    text_format(&text, "%s (%s). %s", failure->text, error_name(failure->error),
+                smtp_advice(failure));
 }
 
 static void message_failed(struct sender *sender, const struct smtp_failure *failure,
@@ -424,9 +431,6 @@ static void follow_engine(struct sender *sender, uint64_t now_ms)
 
     if (!sender->authenticated && (want & SMTP_WANT_MESSAGE)) {
         sender->authenticated = true;
-        if (sender->stage == SENDER_TLS) {
-            report(sender, SENDER_TLS, true, now_ms, "off, as configured");
-        }
         report(sender, SENDER_AUTH, true, now_ms,
                sender->smtp_params.user[0] != '\0' ? sender->smtp_params.user : "not asked for");
     } else if (sender->stage == SENDER_RECIPIENT && stage == SMTP_STAGE_BODY) {
@@ -438,7 +442,8 @@ static void follow_engine(struct sender *sender, uint64_t now_ms)
 static int session_outcome(struct sender *sender, char *why, size_t size)
 {
     const struct smtp_failure *failure = smtp_failure(&sender->smtp);
-    const struct tls_failure *tls = sender->stage == SENDER_TLS ? tls_failure(sender->params.tls) : NULL;
+    const struct tls_failure *tls =
+        sender->stage == SENDER_TLS ? tls_failure(sender->params.tls) : NULL;
     int error = session_error(&sender->session);
 
     if (error != 0) {
@@ -456,9 +461,10 @@ static void end(struct sender *sender, const struct sender_now *now)
     char why[SENDER_TEXT_BYTES];
     int error;
 
-    /* A mail that was accepted before the connection broke is accepted. */
-    if (sender->have_item && smtp_result(&sender->smtp)->error == 0 &&
-        smtp_result(&sender->smtp)->accepted_mask != 0) {
+    /* A mail that was accepted before the connection broke is accepted. In the middle of a mail
+     * there is no result yet, whatever its recipients' replies were. */
+    if (sender->have_item && (smtp_want(&sender->smtp) & (SMTP_WANT_MESSAGE | SMTP_CLOSED)) != 0 &&
+        smtp_result(&sender->smtp)->error == 0 && smtp_result(&sender->smtp)->accepted_mask != 0) {
         message_accepted(sender, smtp_result(&sender->smtp), now);
     }
     error = session_outcome(sender, why, sizeof why);
@@ -485,8 +491,8 @@ static void end(struct sender *sender, const struct sender_now *now)
     sender->is_test = false;
 }
 
-/* A connection does not outlive its link: without this, a mail would wait for the engine's patience and for
- * TCP's retransmissions after the link is back. */
+/* A connection does not outlive its link: without this, a mail would wait for the engine's patience
+ * and for TCP's retransmissions after the link is back. */
 static void follow_link(struct sender *sender, const struct sender_now *now)
 {
     if (now->blocked == NULL || now->blocked_stage > SENDER_ADDRESS) {

@@ -66,8 +66,12 @@ static const char *reply_to(struct sim_server *server, const char *line, const c
 
 static void on_body_line(struct sim_server *server)
 {
-    const char *reply;
+    const char *reply = reply_to(server, "(body)", NULL);
 
+    if (reply != NULL) {
+        say(server, reply);
+        server->ending = true;
+    }
     if (strcmp(server->line, ".") != 0) {
         add(server->mail->bytes, sizeof server->mail->bytes, server->line, server->line_size);
         add(server->mail->bytes, sizeof server->mail->bytes, "\n", 1);
@@ -155,9 +159,11 @@ static void on_byte(struct sim_server *server, char c)
             server->line_size--;
         }
         server->line[server->line_size] = '\0';
-        if (server->in_body) {
+        if (server->ending) {
+            server->line_size = 0; /* Nobody listens any more. */
+        } else if (server->in_body) {
             on_body_line(server);
-        } else if (!server->ending) {
+        } else {
             on_command(server);
         }
         server->line_size = 0;
@@ -178,8 +184,10 @@ static int link_begin(struct link *link, const char *host, uint16_t port)
     (void)port;
     assert(server->state == LINK_IDLE);
     server->state = LINK_RESOLVING;
+    server->opens++;
     server->opened_ms = *server->now_ms;
     server->held_size = 0;
+    server->flushed_size = 0;
     server->line_size = 0;
     server->out_size = 0;
     server->out_at = 0;
@@ -192,6 +200,31 @@ static int link_begin(struct link *link, const char *host, uint16_t port)
     return 0;
 }
 
+/* What was flushed reaches the server as soon as the cable is in, as TCP would see to it. */
+static void deliver(struct sim_server *server)
+{
+    size_t size = server->flushed_size;
+
+    if (server->cable_out || server->silent) {
+        return;
+    }
+    for (size_t i = 0; i < size && server->state == LINK_OPEN && !server->silent; i++) {
+        on_byte(server, server->held[i]);
+        if (++server->rx_total == server->drop_rx) {
+            lose(server);
+        }
+    }
+    memmove(server->held, server->held + size, server->held_size - size);
+    server->held_size -= size;
+    server->flushed_size = 0;
+}
+
+static void flush(struct link *link)
+{
+    server_of(link)->flushed_size = server_of(link)->held_size;
+    deliver(server_of(link));
+}
+
 static enum link_state state_now(struct link *link)
 {
     struct sim_server *server = server_of(link);
@@ -200,6 +233,7 @@ static enum link_state state_now(struct link *link)
     if (server->cable_out) {
         return server->state;
     }
+    deliver(server);
     if (server->state == LINK_RESOLVING && passed_ms >= server->open_ms) {
         server->state = server->no_open != NULL && server->no_name ? LINK_FAILED : LINK_CONNECTING;
     } else if (server->state == LINK_CONNECTING && passed_ms >= 2 * server->open_ms) {
@@ -223,23 +257,6 @@ static size_t tx(struct link *link, const uint8_t *bytes, size_t size)
     memcpy(server->held + server->held_size, bytes, size);
     server->held_size += size;
     return size;
-}
-
-static void flush(struct link *link)
-{
-    struct sim_server *server = server_of(link);
-    size_t size = server->held_size;
-
-    if (server->cable_out || server->silent) {
-        return;
-    }
-    server->held_size = 0;
-    for (size_t i = 0; i < size && server->state == LINK_OPEN && !server->silent; i++) {
-        on_byte(server, server->held[i]);
-        if (++server->rx_total == server->drop_rx) {
-            lose(server);
-        }
-    }
 }
 
 static size_t unacked(struct link *link)

@@ -28,8 +28,9 @@ enum sim_drop {
 };
 
 struct sim_answer {
-    const char *prefix; /* Of a command; "(open)" and "." are the greeting and the end of a body. */
-    const char *reply;  /* Without the last CRLF; a 421 closes the connection. */
+    const char *prefix; /* Of a command; "(open)" is the greeting, "." the end of a body, "(body)"
+                           its middle. */
+    const char *reply;  /* Without the last CRLF; 421 closes the connection. */
     unsigned times;     /* How often yet. */
 };
 
@@ -60,10 +61,11 @@ struct sim_server {
 
     /* What it saw. */
     size_t tx_total, rx_total;
-    unsigned connections, closes, aborts, goodbyes; /* Goodbyes: QUIT was said. */
+    unsigned opens, connections, closes, aborts; /* An open need not become a connection. */
+    unsigned goodbyes;                           /* QUIT was said. */
     unsigned confirmed;    /* Replies 2xx to the end of a body that arrived whole. */
     const char *violation; /* What the client did wrong; NULL: nothing. */
-    struct sim_mail mails[48];
+    struct sim_mail mails[64];
     size_t mail_count;
     char commands[2048]; /* All of them, a space after each; the last ones are left out. */
 
@@ -71,7 +73,7 @@ struct sim_server {
     enum link_state state;
     uint64_t opened_ms;
     char held[4096];
-    size_t held_size; /* Taken by link_tx(), not flushed. */
+    size_t held_size, flushed_size; /* Taken by link_tx(), and of these to be sent. */
     char line[1024];
     size_t line_size;
     char out[4096];
