@@ -2,7 +2,9 @@
  *
  * One table (config_keys.h) is the only source of keys, types, bounds, defaults and help;
  * docs/config.md, `config show` and every error message are made from it. The same code runs on the
- * device, in the tool that writes a flash image, and in the fuzzer. The text is taken line by line,
+ * device, in the tool that writes a flash image, and in the fuzzer; only the tool's sentences about
+ * an error, and its checks of what is well formed but cannot work, need not be on the device, which
+ * names the line, the key and the kind of fault. The text is taken line by line,
  * so it need never be whole in RAM; PEM certificates stand in it as they are, and are only counted
  * here (the TLS layer reads them from the store when it needs them).
  *
@@ -100,6 +102,14 @@ void config_push(struct config_reader *reader, const char *text, size_t size);
  * is usable only if it is 0. */
 MUST_CHECK int config_end(struct config_reader *reader);
 
+/* For people who write a configuration: after config_begin(), makes each finding a sentence that
+ * says what was expected. */
+void config_explain(struct config_reader *reader);
+
+/* After config_end(): finds what is well formed but cannot work (recipients written twice, an
+ * address outside its network, names that nothing can look up). Returns how many. */
+MUST_CHECK int config_review(struct config_reader *reader);
+
 /* All defaults, no mailhub: what a device without a configuration runs on. */
 void config_defaults(struct config *config);
 
@@ -123,7 +133,7 @@ const char *config_key_note(const char *key);
  * 0: a blank line or a comment; E_INVALID: no `key = value`. */
 MUST_CHECK int config_line_split(char *line, char **key, char **value);
 
-/* Whether two keys are the same as people write them: case, '_' and '-' do not count. */
+/* Whether two keys are the same as people write them: case, blanks, '_' and '-' do not count. */
 bool config_key_same(const char *a, const char *b);
 
 #endif

@@ -1,7 +1,7 @@
 /* The table of docs/config.md, and what else only the host tools ask of the keys. */
 #include "firmware/config_table.h"
 
-#define HELP_ROW(field, type, name, low, high, initial, help) help,
+#define HELP_ROW(field, type, name, high, initial, help) help,
 #define OLD_HELP_ROW(id, type, name, help) help,
 
 static const char *const help[CONFIG_KEY_COUNT] = {CONFIG_KEYS(HELP_ROW, OLD_HELP_ROW)};
@@ -17,21 +17,9 @@ size_t config_doc_line(unsigned index, char *out, size_t size)
         text_add(&text, "|---|---|---|---|");
     } else if (index - 2 < CONFIG_KEY_COUNT) {
         key = &config_keys[index - 2];
-        text_add(&text, "| `");
-        for (const char *c = key->name; *c != '\0'; c++) {
-            if (*c == '|') {
-                text_add(&text, "`, `");
-            } else {
-                text_add_char(&text, *c);
-            }
-        }
-        text_add(&text, "` | ");
+        text_format(&text, "| `%s` | ", config_key_name(key));
         config_value_expected(key, &text);
-        text_add(&text, " | ");
-        text_add(&text, key->initial);
-        text_add(&text, " | ");
-        text_add(&text, help[index - 2]);
-        text_add(&text, " |");
+        text_format(&text, " | %s | %s |", config_key_initial(key), help[index - 2]);
     }
     return text.length;
 }

@@ -4,6 +4,8 @@
 
 #define CONFIG_KEY_MAX 64 /* Keys in the table; a static assertion holds it. */
 
+#define CONFIG_VALUE_SHOWN 40
+
 enum config_pem {
     CONFIG_PEM_NONE,
     CONFIG_PEM_INSIDE, /* Between BEGIN and END. */
@@ -21,8 +23,10 @@ struct config_reader {
     uint16_t key_line[CONFIG_KEY_MAX]; /* Where a key was written first; 0: not. */
     int errors;
     bool overlong; /* The line does not fit and its rest is skipped. */
-    bool stopped;  /* No configuration at all; one error says so. */
     uint8_t pem;   /* enum config_pem. */
+    /* Reports instead of the reader's own few words; fault is an enum config_fault. */
+    void (*explain)(const struct config_reader *reader, unsigned line, const char *key, int fault);
+    char value[CONFIG_VALUE_SHOWN]; /* The last one as it was written, cut to this. */
     char line_text[CONFIG_LINE_BYTES + 1];
 };
 

@@ -391,6 +391,20 @@ static bool take_own_pem(struct job *job, const char *line)
     return true;
 }
 
+/* Takes a byte order mark away; UTF-16 would make an error of every line. */
+static void check_start(struct job *job)
+{
+    struct buffer *file = &job->source.file;
+
+    if (starts(file->bytes, "\xFF\xFE") || starts(file->bytes, "\xFE\xFF")) {
+        die(1, "%s:1: the text is UTF-16: save it as UTF-8\n", job->path);
+    }
+    if (starts(file->bytes, "\xEF\xBB\xBF")) {
+        file->size -= 3;
+        memmove(file->bytes, file->bytes + 3, file->size + 1);
+    }
+}
+
 /* Copies one line into the text for the flash, unless it names a CA file. */
 static void take_line(struct job *job, char *line, const char *original, size_t original_size)
 {
@@ -398,9 +412,6 @@ static void take_line(struct job *job, char *line, const char *original, size_t 
     char *key, *value;
 
     source->line++;
-    if (source->line == 1 && starts(line, "\xEF\xBB\xBF")) {
-        line += 3;
-    }
     line += strspn(line, " \t");
     if (!take_own_pem(job, line) && config_line_split(line, &key, &value) > 0) {
         if (config_key_same(key, "TLS_CA_File") && value[0] != '\0') {
@@ -424,12 +435,14 @@ static void check(struct job *job, const char *path)
     struct source *source = &job->source;
     struct config_reader reader;
     char *at, *line, *start, *end;
+    int errors;
 
     job->path = path;
     job->findings = findings;
     if (!read_file(path, INPUT_BYTES_MAX, &source->file)) {
         die(1, "%s: cannot read it: %s\n", path, strerror(errno));
     }
+    check_start(job);
     append(&source->copy, source->file.bytes, source->file.size);
     tls_anchors_init(&job->anchors);
     append_string(&job->text, "");
@@ -446,9 +459,11 @@ static void check(struct job *job, const char *path)
         append(&job->text, source->certificates.bytes, source->certificates.size);
     }
     config_begin(&reader, &job->config, take_report, job);
+    config_explain(&reader);
     config_push(&reader, job->text.bytes, job->text.size);
-    if (config_end(&reader) == 0 && job->errors == 0 &&
-        job->anchors.count != job->config.ca_count) {
+    errors = config_end(&reader);
+    errors += config_review(&reader);
+    if (errors == 0 && job->errors == 0 && job->anchors.count != job->config.ca_count) {
         note(job, true, 0, "", "%u certificates were counted but %zu decoded", job->config.ca_count,
              job->anchors.count);
     }
@@ -714,6 +729,7 @@ static int show_image(const char *path)
         return 0;
     }
     config_begin(&reader, &config, show_report, (void *)(uintptr_t)path);
+    config_explain(&reader);
     while ((size = store_config_read(&store, offset, piece, sizeof piece)) > 0) {
         config_push(&reader, piece, (size_t)size);
         offset += (uint32_t)size;

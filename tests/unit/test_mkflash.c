@@ -282,6 +282,27 @@ static void test_check(void **state)
     assert_int_equal(chmod(path, 0600), 0);
 }
 
+/* The same file as other systems write it. */
+static void test_text_forms(void **state)
+{
+    char text[1000];
+
+    (void)state;
+    snprintf(text, sizeof text, "\xEF\xBB\xBF%s", ssmtp);
+    put("bom.conf", text);
+    assert_runs("emcraft-sf2", "bom.conf bom.img", 0);
+    assert_true(image_holds("bom.img", "root=admin@example.com\n"));
+    assert_false(image_holds("bom.img", "\xEF\xBB\xBF"));
+    assert_runs("emcraft-sf2", "--show bom.img", 0);
+    assert_says("root = admin@example.com\n");
+    put_bytes("wide.conf", "\xFF\xFEr\0o\0o\0t\0", 10);
+    assert_runs("emcraft-sf2", "--check wide.conf", 1);
+    assert_says("wide.conf:1: the text is UTF-16: save it as UTF-8");
+    put_bytes("wide.conf", "\xFE\xFF\0r\0o\0o\0t", 10);
+    assert_runs("emcraft-sf2", "--check wide.conf", 1);
+    assert_says("wide.conf:1: the text is UTF-16: save it as UTF-8");
+}
+
 /* BASE with a CA file of this content: 0, or the error that it draws. */
 static void assert_ca(const char *content, const char *words)
 {
@@ -358,6 +379,7 @@ int main(void)
         cmocka_unit_test(test_seeds_differ),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_check),
+        cmocka_unit_test(test_text_forms),
         cmocka_unit_test(test_ca_files),
     };
 
