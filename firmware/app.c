@@ -8,8 +8,8 @@
 #define CLOCK_FLOOR_UNIX_S 1767225600u
 #define LINE_BYTES 320
 #define LOG_PREFIX "log: "
-#define READ_BYTES 64            /* Pieces in which the configuration is read from flash. */
-#define TEST_WAIT_MS_MAX 20000   /* How long `test` waits for link, address and clock. */
+#define READ_BYTES 64          /* Pieces in which the configuration is read from flash. */
+#define TEST_WAIT_MS_MAX 20000 /* How long `test` waits for link, address and clock. */
 #define TEST_MS_MAX 240000
 #define SLEEP_MS_MAX 1000
 #define FACILITY_DEVICE 255
@@ -69,7 +69,8 @@ void app_set_time(struct app *app, uint64_t unix_ms, const char *source)
     app->clock_set_ms = now_ms;
     app->clock_source = source;
     if (app->platform.board->rtc_write != NULL && strcmp(source, "RTC") != 0) {
-        (void)app->platform.board->rtc_write(unix_ms / 1000); /* A clock that cannot be set is no loss. */
+        (void)app->platform.board->rtc_write(unix_ms /
+                                             1000); /* A clock that cannot be set is no loss. */
     }
     if (first) {
         app_log(app, "clock: set from %s", source);
@@ -79,7 +80,8 @@ void app_set_time(struct app *app, uint64_t unix_ms, const char *source)
 
 static void config_problem(void *context, unsigned line, const char *key, const char *message)
 {
-    app_log(context, "configuration: line %u: %s%s%s", line, key, key[0] != '\0' ? ": " : "", message);
+    app_log(context, "configuration: line %u: %s%s%s", line, key, key[0] != '\0' ? ": " : "",
+            message);
 }
 
 static void load_config(struct app *app)
@@ -104,7 +106,8 @@ static void load_config(struct app *app)
     }
 }
 
-/* Decoded anew for each session, into the record buffer that no record needs yet: 3 KB of RAM saved. */
+/* Decoded anew for each session, into the record buffer that no record needs yet: 3 KB of RAM
+ * saved. */
 static const struct tls_anchors *load_anchors(void *context)
 {
     struct app *app = context;
@@ -121,8 +124,7 @@ static const struct tls_anchors *load_anchors(void *context)
         return anchors;
     }
     tls_pem_init(&pem, anchors);
-    while (error >= 0 &&
-           (size = store_config_read(&app->store, offset, piece, sizeof piece)) > 0) {
+    while (error >= 0 && (size = store_config_read(&app->store, offset, piece, sizeof piece)) > 0) {
         error = tls_pem_push(&pem, piece, (size_t)size, &app->tls_problem);
         offset += (uint32_t)size;
     }
@@ -135,8 +137,8 @@ static const struct tls_anchors *load_anchors(void *context)
     return anchors;
 }
 
-/* The seed in flash is replaced before anything that is made of it leaves (docs/security.md): the next boot
- * starts from a number that this one never uses. */
+/* The seed in flash is replaced before anything that is made of it leaves (docs/security.md): the
+ * next boot starts from a number that this one never uses. */
 static void seed_from_flash(struct app *app)
 {
     struct random once;
@@ -304,7 +306,8 @@ static int device_alert(struct app *app, uint8_t severity, const char *app_name,
 
 const char *app_reset_cause(const struct app *app)
 {
-    static const char *const name[] = {"power on", "reboot command", "fault", "watchdog", "external reset"};
+    static const char *const name[] = {"power on", "reboot command", "fault", "watchdog",
+                                       "external reset"};
     unsigned cause = (unsigned)app->platform.board->reset_cause();
 
     return cause < sizeof name / sizeof name[0] ? name[cause] : "unknown";
@@ -334,14 +337,18 @@ static void boot_alert(struct app *app)
 void app_start(struct app *app)
 {
     if (app->store.config_fallback) {
-        app_log(app, "configuration: the newest one in flash is damaged; the one before it is in force");
+        app_log(app,
+                "configuration: the newest one in flash is damaged; the one before it is in force");
     }
     if (!app->config_valid) {
-        app_log(app, "configuration: %s; no mail can be sent. Write one with `make config` on a computer.",
-                app_config_problem(app));
+        app_log(
+            app,
+            "configuration: %s; no mail can be sent. Write one with `make config` on a computer.",
+            app_config_problem(app));
     }
     if (app->random_problem != NULL) {
-        app_log(app, "random numbers: %s; TLS is refused. `make config` writes a seed for this device.",
+        app_log(app,
+                "random numbers: %s; TLS is refused. `make config` writes a seed for this device.",
                 app->random_problem);
     }
     if (app->tls_problem != NULL) {
@@ -399,8 +406,10 @@ static bool syslog_wanted(const struct config *config, const struct alert *alert
 {
     return alert->severity <= config->syslog_severity &&
            (config->syslog_facilities & (1u << (alert->facility & 31))) != 0 &&
-           (config->syslog_match[0] == '\0' || contains_nocase(alert->text, config->syslog_match)) &&
-           (config->syslog_ignore[0] == '\0' || !contains_nocase(alert->text, config->syslog_ignore));
+           (config->syslog_match[0] == '\0' ||
+            contains_nocase(alert->text, config->syslog_match)) &&
+           (config->syslog_ignore[0] == '\0' ||
+            !contains_nocase(alert->text, config->syslog_ignore));
 }
 
 void app_datagram(void *context, const char *bytes, size_t size, uint32_t sender)
@@ -437,7 +446,8 @@ static void link_alert(struct app *app, const char *what)
     if (!app->config.alert_link || !app->config_valid) {
         return;
     }
-    if (app->link_alert != 0 && !(app->sender.have_item && app->sender.item.sequence == app->link_alert)) {
+    if (app->link_alert != 0 &&
+        !(app->sender.have_item && app->sender.item.sequence == app->link_alert)) {
         (void)queue_remove(&app->queue, app->link_alert);
     }
     sequence = device_alert(app, SEVERITY_WARNING, "link", what);
@@ -464,7 +474,8 @@ static void link_changed(struct app *app, bool up)
         app->link_flaps++;
         text_add(&text, "network link down");
     } else {
-        text_format(&text, "network link up again after %u s", (unsigned)((now_ms - app->link_down_ms) / 1000));
+        text_format(&text, "network link up again after %u s",
+                    (unsigned)((now_ms - app->link_down_ms) / 1000));
     }
     if (app->link_flaps > 1) {
         text_format(&text, "; it went down %u times", (unsigned)app->link_flaps);
@@ -505,7 +516,8 @@ static void report_displaced(struct app *app)
 {
     char what[64];
 
-    if (app->queue.displaced == app->displaced_reported || app->queue.count > 0) {
+    /* Not before there is room again; what was refused may wait in the queue for long. */
+    if (app->queue.displaced == app->displaced_reported || app->queue.used > QUEUE_BYTES / 2) {
         return;
     }
     text_print(what, sizeof what, "%u alerts were displaced: the queue was full",
@@ -546,6 +558,9 @@ static void test_poll(struct app *app)
     if (app->test == TEST_RUNNING && now_ms - app->test_began_ms > TEST_MS_MAX) {
         test_end(app, "the test took too long");
     }
+    if (app->test == TEST_RUNNING && !app->sender.is_test) {
+        test_end(app, "the link was lost for a moment, try again");
+    }
     if (app->test != TEST_WAITING || app->sender.running) {
         return;
     }
@@ -564,7 +579,8 @@ static void test_poll(struct app *app)
     text_copy(alert.source, sizeof alert.source, "console");
     text_copy(alert.host, sizeof alert.host, app->config.hostname);
     text_copy(alert.app, sizeof alert.app, "test");
-    text_copy(alert.text, sizeof alert.text, "A test from the console: alerts from this device arrive.");
+    text_copy(alert.text, sizeof alert.text,
+              "A test from the console: alerts from this device arrive.");
     alert.boot_count = app->store.boot_count;
     alert.sequence = ++app->sequence;
     alert.unix_s = app_unix_ms(app) / 1000;

@@ -65,7 +65,7 @@ struct sim_server {
     unsigned goodbyes;                           /* QUIT was said. */
     unsigned confirmed;    /* Replies 2xx to the end of a body that arrived whole. */
     const char *violation; /* What the client did wrong; NULL: nothing. */
-    struct sim_mail mails[64];
+    struct sim_mail mails[96];
     size_t mail_count;
     char commands[2048]; /* All of them, a space after each; the last ones are left out. */
 

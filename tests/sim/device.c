@@ -1,0 +1,184 @@
+#include "tests/sim/device.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define BLOCK 4096u
+#define STEP_MS_MAX 100 /* Something may arrive while the device sleeps. */
+#define MOVES_MAX 50000
+
+static struct sim_device *device_now;
+
+static uint64_t millis(void)
+{
+    return device_now->now_ms;
+}
+
+static uint32_t ticks(void)
+{
+    return (uint32_t)device_now->now_ms * 1009;
+}
+
+static int console_getc(void)
+{
+    return *device_now->keys != '\0' ? (unsigned char)*device_now->keys++ : -1;
+}
+
+static void console_write(const char *text, size_t size)
+{
+    assert(device_now->screen_size + size < sizeof device_now->screen);
+    memcpy(device_now->screen + device_now->screen_size, text, size);
+    device_now->screen_size += size;
+    device_now->screen[device_now->screen_size] = '\0';
+}
+
+static int rtc_read(uint64_t *unix_s)
+{
+    *unix_s = device_now->rtc_unix_s;
+    return *unix_s != 0 ? 0 : E_MISSING;
+}
+
+static int rtc_write(uint64_t unix_s)
+{
+    device_now->rtc_unix_s = unix_s;
+    return 0;
+}
+
+static enum reset_cause reset_cause(void)
+{
+    return device_now->cause;
+}
+
+static const char *reset_detail(void)
+{
+    return device_now->detail;
+}
+
+static void __attribute__((noreturn)) reset(enum reset_cause why)
+{
+    device_now->resets++;
+    device_now->reset_why = why;
+    longjmp(device_now->reset, 1);
+}
+
+static size_t stack_figure(void)
+{
+    return 4000;
+}
+
+static void network_status(struct network_status *status)
+{
+    *status = device_now->network;
+}
+
+void sim_device_flash(struct sim_device *device, const char *config, bool with_seed)
+{
+    static const struct flash shape = {
+        .size_bytes = 32 * BLOCK,
+        .erase_bytes = BLOCK,
+        .page_bytes = 256,
+        .program_bytes = 1,
+        .erased = 0xFF,
+        .config_base = BLOCK,
+        .config_bytes = 20 * BLOCK,
+        .log_base = 24 * BLOCK,
+        .log_bytes = 4 * BLOCK,
+    };
+    static const uint8_t id[STORE_DEVICE_ID_BYTES] = {0xC0, 0xFF, 0xEE, 4, 5, 6, 7, 8};
+    static const uint8_t seed[STORE_SEED_BYTES] = {1, 2, 3};
+    struct store store;
+    int error = 0;
+
+    memset(device, 0, sizeof *device);
+    nor_init(&device->nor, &shape, 1);
+    store_mount(&store, &device->nor.flash);
+    if (with_seed) {
+        error = store_seed_create(&store, id, seed);
+        assert(error == 0);
+    }
+    if (config != NULL) {
+        error = store_config_write(&store, config, strlen(config));
+        assert(error == 0);
+    }
+    (void)error;
+    sim_server_init(&device->server, &device->now_ms);
+}
+
+void sim_device_boot(struct sim_device *device, enum reset_cause cause, const char *detail)
+{
+    struct platform platform = {
+        .board = &device->board,
+        .link = sim_server_link(&device->server),
+        .network_status = network_status,
+    };
+
+    device_now = device;
+    device->now_ms = 1;
+    device->cause = cause;
+    device->detail = detail;
+    device->keys = "";
+    device->network = (struct network_status){.link_up = true, .dhcp = true};
+    device->network.address = 0x0900020A; /* 10.2.0.9 on a little-endian computer. */
+    device->server.state = LINK_IDLE;
+    device->board = (struct board){
+        .name = "sim",
+        .cpu = "none",
+        .millis = millis,
+        .ticks = ticks,
+        .console_getc = console_getc,
+        .console_write = console_write,
+        .flash = &device->nor.flash,
+        .rtc_read = device->has_rtc ? rtc_read : NULL,
+        .rtc_write = device->has_rtc ? rtc_write : NULL,
+        .reset_cause = reset_cause,
+        .reset_detail = reset_detail,
+        .reset = reset,
+        .stack_used_max = stack_figure,
+        .stack_bytes = stack_figure,
+    };
+    memset(&device->app, 0, sizeof device->app);
+    app_init(&device->app, &platform);
+    app_start(&device->app);
+}
+
+static void step(struct sim_device *device, uint64_t end_ms)
+{
+    unsigned moves = 0;
+    uint64_t sleep_ms;
+
+    while (app_poll(&device->app)) {
+        moves++;
+        assert(moves < MOVES_MAX);
+    }
+    sleep_ms = app_sleep_ms_max(&device->app);
+    assert(sleep_ms > 0);
+    sleep_ms = sleep_ms < STEP_MS_MAX ? sleep_ms : STEP_MS_MAX;
+    device->now_ms += sleep_ms < end_ms - device->now_ms ? sleep_ms : end_ms - device->now_ms;
+}
+
+void sim_device_run(struct sim_device *device, uint64_t ms)
+{
+    uint64_t end_ms = device->now_ms + ms;
+
+    if (setjmp(device->reset) != 0) {
+        return;
+    }
+    while (device->now_ms < end_ms) {
+        step(device, end_ms);
+    }
+}
+
+void sim_device_type(struct sim_device *device, const char *keys)
+{
+    device->screen_size = 0;
+    device->screen[0] = '\0';
+    device->keys = keys;
+    sim_device_run(device, 1000);
+}
+
+void sim_device_end(struct sim_device *device)
+{
+    assert(device->nor.violation == NULL);
+    assert(device->server.violation == NULL);
+    nor_free(&device->nor);
+}
