@@ -25,9 +25,11 @@
 #define ATTEMPTS 4
 
 static const char unreadable[] = "the flash does not answer";
+static const char foreign[] =
+    "the flash was written by another version, which this one cannot read";
 
-static const uint8_t slot_magic[4] = {'T', 'C', 'F', 'G'};
-static const uint8_t block_magic[4] = {'T', 'L', 'O', 'G'};
+#define SLOT_MAGIC "TCFG"
+#define BLOCK_MAGIC "TLOG"
 
 enum state { STATE_EMPTY, STATE_UNREADABLE, STATE_DAMAGED, STATE_FOREIGN, STATE_GOOD };
 
@@ -89,25 +91,29 @@ static bool newer(uint32_t a, uint32_t b)
     return a - b - 1 < INT32_MAX;
 }
 
-static bool is_erased(const struct flash *flash, uint32_t address, uint32_t size)
+/* Whether the flash reads as these bytes; data NULL: as erased ones. */
+static bool holds(const struct flash *flash, uint32_t address, const uint8_t *data, uint32_t size)
 {
     uint8_t chunk[CHUNK_BYTES];
 
-    while (size > 0) {
-        uint32_t part = size < sizeof chunk ? size : sizeof chunk;
+    for (uint32_t at = 0; at < size; at++) {
+        uint32_t i = at % sizeof chunk;
+        uint32_t left = size - at;
 
-        if (flash->read(flash, address, chunk, part) < 0) {
+        if (i == 0 && flash->read(flash, address + at, chunk,
+                                  left < sizeof chunk ? left : sizeof chunk) < 0) {
             return false;
         }
-        for (uint32_t i = 0; i < part; i++) {
-            if (chunk[i] != flash->erased) {
-                return false;
-            }
+        if (chunk[i] != (data != NULL ? data[at] : flash->erased)) {
+            return false;
         }
-        address += part;
-        size -= part;
     }
     return true;
+}
+
+static bool is_erased(const struct flash *flash, uint32_t address, uint32_t size)
+{
+    return holds(flash, address, NULL, size);
 }
 
 static bool crc_matches(const struct flash *flash, uint32_t address, uint32_t size, uint32_t crc,
@@ -147,52 +153,36 @@ static int program(const struct flash *flash, uint32_t address, const void *data
     return 0;
 }
 
-/* Programs at most RECORD_BYTES_MAX and reads them back. */
+/* Programs and reads back. */
 static int program_verified(const struct flash *flash, uint32_t address, const uint8_t *data,
                             uint32_t size)
 {
-    uint8_t chunk[CHUNK_BYTES];
-
-    if (program(flash, address, data, size) < 0) {
-        return E_IO;
-    }
-    while (size > 0) {
-        uint32_t part = size < sizeof chunk ? size : sizeof chunk;
-
-        if (flash->read(flash, address, chunk, part) < 0 || memcmp(chunk, data, part) != 0) {
-            return E_IO;
-        }
-        address += part;
-        data += part;
-        size -= part;
-    }
-    return 0;
+    return program(flash, address, data, size) == 0 && holds(flash, address, data, size) ? 0 : E_IO;
 }
 
-static struct header read_header(const struct flash *flash, uint32_t address,
-                                 const uint8_t magic[4])
+static enum state read_header(const struct flash *flash, uint32_t address, const char *magic,
+                              struct header *header)
 {
     uint8_t bytes[HEADER_BYTES];
-    struct header header = {.state = STATE_UNREADABLE};
 
+    memset(header, 0, sizeof *header);
     if (flash->read(flash, address, bytes, sizeof bytes) < 0) {
-        return header;
+        header->state = STATE_UNREADABLE;
+    } else if (memcmp(bytes, magic, 4) != 0 ||
+               crc32_update(0, bytes, HEADER_BYTES - 4) != get_u32(bytes + HEADER_BYTES - 4)) {
+        header->state = is_erased(flash, address, sizeof bytes) ? STATE_EMPTY : STATE_DAMAGED;
+    } else {
+        header->state = get_u16(bytes + 4) == VERSION ? STATE_GOOD : STATE_FOREIGN;
+        header->offset = get_u16(bytes + 6);
+        header->sequence = get_u32(bytes + 8);
+        for (unsigned i = 0; i < 4; i++) {
+            header->word[i] = get_u32(bytes + 12 + 4 * i);
+        }
     }
-    if (memcmp(bytes, magic, 4) != 0 ||
-        crc32_update(0, bytes, HEADER_BYTES - 4) != get_u32(bytes + HEADER_BYTES - 4)) {
-        header.state = is_erased(flash, address, sizeof bytes) ? STATE_EMPTY : STATE_DAMAGED;
-        return header;
-    }
-    header.state = get_u16(bytes + 4) == VERSION ? STATE_GOOD : STATE_FOREIGN;
-    header.offset = get_u16(bytes + 6);
-    header.sequence = get_u32(bytes + 8);
-    for (unsigned i = 0; i < 4; i++) {
-        header.word[i] = get_u32(bytes + 12 + 4 * i);
-    }
-    return header;
+    return header->state;
 }
 
-static int write_header(const struct flash *flash, uint32_t address, const uint8_t magic[4],
+static int write_header(const struct flash *flash, uint32_t address, const char *magic,
                         const struct header *header)
 {
     uint8_t bytes[HEADER_BYTES];
@@ -236,7 +226,7 @@ static void mount_config(struct store *store)
     unsigned newest, taken;
 
     for (unsigned slot = 0; slot < 2; slot++) {
-        header[slot] = read_header(flash, slot_address(flash, slot), slot_magic);
+        read_header(flash, slot_address(flash, slot), SLOT_MAGIC, &header[slot]);
     }
     newest = header[0].state < STATE_FOREIGN ||
              (header[1].state >= STATE_FOREIGN && newer(header[1].sequence, header[0].sequence));
@@ -245,8 +235,7 @@ static void mount_config(struct store *store)
     store->config_valid = false;
     store->config_fallback = false;
     if (header[newest].state == STATE_FOREIGN) {
-        store->config_problem = "the configuration in flash was written by another version, in a "
-                                "format that this one does not know";
+        store->config_problem = foreign;
     } else if (taken == newest || slot_whole(flash, taken, &header[taken])) {
         store->config_valid = true;
         store->config_fallback = taken != newest || header[1 - taken].state == STATE_DAMAGED;
@@ -257,15 +246,15 @@ static void mount_config(struct store *store)
     } else if (header[0].state == STATE_EMPTY && header[1].state == STATE_EMPTY) {
         store->config_problem = "no configuration in flash; `make config` writes one";
     } else {
-        store->config_problem =
-            "the configuration in flash is damaged; `make config` writes it again";
+        store->config_problem = "damaged in flash; `make config` writes it again";
     }
 }
 
 const char *store_slot(const struct flash *flash, unsigned slot, uint32_t *sequence, uint32_t *size)
 {
-    struct header header = read_header(flash, slot_address(flash, slot), slot_magic);
+    struct header header;
 
+    read_header(flash, slot_address(flash, slot), SLOT_MAGIC, &header);
     *sequence = header.sequence;
     *size = header.word[SLOT_LENGTH];
     switch (header.state) {
@@ -302,13 +291,13 @@ static bool find_block(struct store *store, const struct header *before, uint32_
     bool any = false;
 
     for (unsigned i = 0; i < block_count(flash); i++) {
-        struct header header = read_header(flash, block_address(flash, i), block_magic);
+        struct header header;
 
+        read_header(flash, block_address(flash, i), BLOCK_MAGIC, &header);
         if (header.state == STATE_UNREADABLE) {
             lock_log(store, unreadable);
         } else if (header.state == STATE_FOREIGN) {
-            lock_log(store, "the log in flash was written by another version, in a format that "
-                            "this one does not know");
+            lock_log(store, foreign);
         } else if (header.state == STATE_GOOD &&
                    (!any || newer(header.sequence, found->sequence)) &&
                    (before == NULL || newer(before->sequence, header.sequence))) {
@@ -322,35 +311,40 @@ static bool find_block(struct store *store, const struct header *before, uint32_
 
 /* What stands at an address of the log. */
 struct record {
-    bool good;
-    bool unreadable;
+    enum state state; /* Empty, unreadable, damaged or good. */
     uint8_t type;
-    uint16_t length;
+    uint32_t length;
     uint32_t sequence;
     uint32_t span; /* Bytes to the next record. */
 };
 
-static struct record read_record(const struct flash *flash, uint32_t address, uint32_t end,
-                                 uint32_t salt)
+static void read_record(const struct flash *flash, uint32_t address, uint32_t end, uint32_t salt,
+                        struct record *record)
 {
     uint8_t bytes[ALIGN];
-    struct record record = {.span = ALIGN};
+    uint32_t left = end - address;
+    uint32_t length;
 
+    record->span = ALIGN;
     if (flash->read(flash, address, bytes, sizeof bytes) < 0) {
-        record.unreadable = true;
-        return record;
+        record->state = STATE_UNREADABLE;
+        return;
     }
-    /* A header is read back before its payload is begun, so behind a torn one there is nothing. */
-    if (bytes[0] != RECORD_MARK || crc32_update(salt, bytes, 12) != get_u32(bytes + 12) ||
-        PADDED(get_u16(bytes + 2)) > end - address - ALIGN) {
-        return record;
+    length = get_u16(bytes + 2);
+    record->state = STATE_DAMAGED;
+    if (bytes[0] == RECORD_MARK && crc32_update(salt, bytes, 12) == get_u32(bytes + 12) &&
+        PADDED(length) <= left - ALIGN) {
+        record->span = ALIGN + PADDED(length);
+        if (crc_matches(flash, address + ALIGN, length, salt, get_u32(bytes + 8))) {
+            record->state = STATE_GOOD;
+            record->type = bytes[1];
+            record->length = length;
+            record->sequence = get_u32(bytes + 4);
+        }
+    } else if (is_erased(flash, address, left < RECORD_BYTES_MAX ? left : RECORD_BYTES_MAX)) {
+        /* A header is read back before its payload is begun: behind a torn one is nothing. */
+        record->state = STATE_EMPTY;
     }
-    record.type = bytes[1];
-    record.length = get_u16(bytes + 2);
-    record.sequence = get_u32(bytes + 4);
-    record.span = ALIGN + PADDED(record.length);
-    record.good = crc_matches(flash, address + ALIGN, record.length, salt, get_u32(bytes + 8));
-    return record;
 }
 
 /* Takes the seed at address into store; false: it cannot be read. */
@@ -382,17 +376,17 @@ static void scan_block(struct store *store, uint32_t block, const struct header 
     uint32_t at = block + header->offset;
 
     while (end - at >= ALIGN) {
-        uint32_t window = end - at < RECORD_BYTES_MAX ? end - at : RECORD_BYTES_MAX;
-        struct record record = read_record(flash, at, end, header->word[BLOCK_SALT]);
+        struct record record;
 
-        if (record.unreadable) {
+        read_record(flash, at, end, header->word[BLOCK_SALT], &record);
+        if (record.state == STATE_UNREADABLE) {
             lock_log(store, unreadable); /* What cannot be read may be a newer seed. */
             return;
         }
-        if (!record.good && is_erased(flash, at, window)) {
+        if (record.state == STATE_EMPTY) {
             break;
         }
-        if (!record.good) {
+        if (record.state == STATE_DAMAGED) {
             boots++;
         } else {
             records = record.sequence;
@@ -421,11 +415,12 @@ static void skip_damaged(struct store *store)
 {
     const struct flash *flash = store->flash;
     uint32_t next = store->log_block + flash->erase_bytes;
+    struct header header;
 
     if (next == flash->log_base + flash->log_bytes) {
         next = flash->log_base;
     }
-    if (read_header(flash, next, block_magic).state == STATE_DAMAGED &&
+    if (read_header(flash, next, BLOCK_MAGIC, &header) == STATE_DAMAGED &&
         !is_erased(flash, next + HEADER_BYTES, RECORD_BYTES_MAX)) {
         store->boot_count += flash->erase_bytes / ALIGN;
         store->log_skips = true;
@@ -434,7 +429,7 @@ static void skip_damaged(struct store *store)
 
 static void mount_log(struct store *store)
 {
-    struct header header;
+    struct header header, before;
     uint32_t block;
     bool more = find_block(store, NULL, &block, &header);
     unsigned left = block_count(store->flash);
@@ -442,12 +437,11 @@ static void mount_log(struct store *store)
     store->log_block = STORE_NOWHERE;
     store->log_next = STORE_NOWHERE;
     for (bool newest = true; more && !store->seed_valid && left > 0; newest = false, left--) {
-        struct header before = header;
-
         if (header.offset >= HEADER_BYTES && header.offset % ALIGN == 0 &&
             header.offset < store->flash->erase_bytes) {
             scan_block(store, block, &header, newest);
         }
+        before = header;
         more = find_block(store, &before, &block, &header);
     }
     if (store->log_locked) {
@@ -459,21 +453,11 @@ static void mount_log(struct store *store)
     }
 }
 
-/* What the format asks of a part. */
-static bool geometry_fits(const struct flash *flash)
-{
-    return flash->program_bytes > 0 && ALIGN % flash->program_bytes == 0 && flash->page_bytes > 0 &&
-           flash->page_bytes % flash->program_bytes == 0 && flash->erase_bytes >= 4096 &&
-           flash->erase_bytes % flash->page_bytes == 0 && flash->config_bytes > 0 &&
-           flash->config_bytes % (2 * flash->erase_bytes) == 0 &&
-           flash->log_bytes % flash->erase_bytes == 0 && block_count(flash) >= 4;
-}
-
 void store_mount(struct store *store, const struct flash *flash)
 {
     memset(store, 0, sizeof *store);
-    if (flash == NULL || !geometry_fits(flash)) {
-        store->config_problem = "this board has no flash that can hold a configuration";
+    if (flash == NULL || block_count(flash) < STORE_BLOCKS_MIN) {
+        store->config_problem = "no flash that can hold it";
         store->seed_problem = store->config_problem;
         return;
     }
@@ -492,9 +476,6 @@ int store_config_read(const struct store *store, uint32_t offset, void *out, siz
     }
     if (size > store->config_size - offset) {
         size = store->config_size - offset;
-    }
-    if (size > INT16_MAX) {
-        size = INT16_MAX;
     }
     if (store->flash->read(store->flash, store->config_address + offset, out, size) < 0) {
         return E_IO;
@@ -541,8 +522,8 @@ int store_config_write(struct store *store, const void *text, size_t size)
         slot = 1;
     }
     address = slot_address(flash, slot);
-    old = read_header(flash, address, slot_magic);
-    if (old.state == STATE_GOOD && (!store->config_valid || newer(old.sequence, sequence))) {
+    if (read_header(flash, address, SLOT_MAGIC, &old) == STATE_GOOD &&
+        (!store->config_valid || newer(old.sequence, sequence))) {
         sequence = old.sequence; /* The newer one, but its text is damaged. */
     }
     header.sequence = sequence + 1;
@@ -558,7 +539,7 @@ int store_config_write(struct store *store, const void *text, size_t size)
         return E_IO;
     }
     /* Whatever the last operation said, what the flash now holds is what counts. */
-    result = write_header(flash, address, slot_magic, &header);
+    result = write_header(flash, address, SLOT_MAGIC, &header);
     mount_config(store);
     if (store->config_valid && store->config_sequence == header.sequence) {
         return 0;
@@ -586,14 +567,14 @@ static int open_block(struct store *store, uint32_t from, uint32_t salt, uint32_
     }
     next %= count;
     *opened = block_address(flash, next);
-    old = read_header(flash, *opened, block_magic);
     header.word[BLOCK_BOOTS] = store->boot_count;
     header.word[BLOCK_SALT] = salt;
     header.word[BLOCK_ERASES] =
-        1 + (old.state == STATE_GOOD ? old.word[BLOCK_ERASES] : store->log_erases);
+        1 + (read_header(flash, *opened, BLOCK_MAGIC, &old) == STATE_GOOD ? old.word[BLOCK_ERASES]
+                                                                          : store->log_erases);
     header.word[BLOCK_RECORDS] = store->log_records;
     if (flash->erase(flash, *opened) < 0 ||
-        write_header(flash, *opened, block_magic, &header) < 0) {
+        write_header(flash, *opened, BLOCK_MAGIC, &header) < 0) {
         return E_IO;
     }
     store->log_block = *opened;

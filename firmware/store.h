@@ -3,8 +3,7 @@
  *
  *     store_mount(&store, board.flash);
  *     store_config_read(&store, 0, ...)    if store.config_valid
- *     store_seed_replace(&store, next)     once a boot, before anything made from store.seed is
- * used
+ *     store_seed_replace(&store, next)     once a boot, before anything made from store.seed
  *
  * Costs sizeof(struct store), about 130 bytes, whatever the flash holds, and 128 bytes of stack.
  * Every call leaves the flash in a state that the next mount understands, wherever the power is
@@ -23,6 +22,7 @@
 #define STORE_SEED_BYTES 32
 #define STORE_DEVICE_ID_BYTES 8
 #define STORE_NOWHERE UINT32_MAX
+#define STORE_BLOCKS_MIN 4 /* Of the log: a smaller ring could not keep what it must. */
 
 struct store {
     const struct flash *flash;
@@ -53,7 +53,8 @@ struct store {
 };
 
 /* Reads headers and checks sums. Never fails: what is missing or damaged is said in the two
- * problems. flash NULL: a board without any. */
+ * problems. flash NULL: a board without any. Its numbers are the person's who ported the board, who
+ * is told by mkflash's build when they are not what the format asks of a part. */
 void store_mount(struct store *store, const struct flash *flash);
 
 /* Reads the configuration text in force, in pieces. Returns bytes read, 0 at the end, or E_IO,

@@ -23,6 +23,17 @@
 
 _Static_assert(CONFIG_CA_MAX == TLS_ANCHOR_MAX, "the reader counts what the TLS layer takes");
 
+/* docs/flash-format.md, "What the part must be". */
+_Static_assert(16 % FLASH_PROGRAM_BYTES == 0, "records are aligned to 16 bytes");
+_Static_assert(FLASH_PAGE_BYTES % FLASH_PROGRAM_BYTES == 0, "a page is whole units");
+_Static_assert(FLASH_ERASE_BYTES >= 4096 && FLASH_ERASE_BYTES % FLASH_PAGE_BYTES == 0,
+               "an erase block is whole pages");
+_Static_assert(FLASH_CONFIG_BYTES > 0 && FLASH_CONFIG_BYTES % (2 * FLASH_ERASE_BYTES) == 0,
+               "a slot is whole erase blocks");
+_Static_assert(FLASH_LOG_BYTES % FLASH_ERASE_BYTES == 0 &&
+                   FLASH_LOG_BYTES / FLASH_ERASE_BYTES >= STORE_BLOCKS_MIN,
+               "the log is enough whole erase blocks");
+
 #define INPUT_BYTES_MAX (4u << 20) /* Of a file that a person wrote. */
 #define FINDINGS_MAX 1000
 #define FINDING_BYTES 1000
