@@ -40,13 +40,14 @@ void app_log(struct app *app, const char *format, ...)
     struct text text = text_begin(line, sizeof line);
     uint64_t unix_ms = app_unix_ms(app);
     uint64_t now_ms = app->platform.board->millis();
+    uint32_t now_s = text_seconds(now_ms);
     va_list list;
 
     text_add(&text, LOG_PREFIX);
     if (unix_ms != 0) {
-        text_add_time(&text, unix_ms / 1000, app->config.zone_minutes);
+        text_add_time(&text, text_seconds(unix_ms), app->config.zone_minutes);
     } else {
-        text_format(&text, "+%u.%03u", (unsigned)(now_ms / 1000), (unsigned)(now_ms % 1000));
+        text_format(&text, "+%u.%03u", (unsigned)now_s, (unsigned)(now_ms - (uint64_t)now_s * 1000));
     }
     text_add_char(&text, ' ');
     va_start(list, format);
@@ -61,7 +62,7 @@ void app_set_time(struct app *app, uint64_t unix_ms, const char *source)
     bool first = app->clock_unix_ms == 0;
     uint64_t now_ms = app->platform.board->millis();
 
-    if (unix_ms / 1000 < CLOCK_FLOOR_UNIX_S) {
+    if (text_seconds(unix_ms) < CLOCK_FLOOR_UNIX_S) {
         app_log(app, "clock: a time before 2026 was refused; check the time server");
         return;
     }
@@ -276,7 +277,7 @@ int app_alert(struct app *app, struct alert *alert)
 
     alert->boot_count = app->store.boot_count;
     alert->sequence = ++app->sequence;
-    alert->unix_s = app_unix_ms(app) / 1000;
+    alert->unix_s = text_seconds(app_unix_ms(app));
     alert->uptime_ms = app->platform.board->millis();
     if (app->config.to_count == 0) {
         return E_CONFIG;
@@ -475,7 +476,7 @@ static void link_changed(struct app *app, bool up)
         text_add(&text, "network link down");
     } else {
         text_format(&text, "network link up again after %u s",
-                    (unsigned)((now_ms - app->link_down_ms) / 1000));
+                    (unsigned)text_seconds(now_ms - app->link_down_ms));
     }
     if (app->link_flaps > 1) {
         text_format(&text, "; it went down %u times", (unsigned)app->link_flaps);
@@ -583,7 +584,7 @@ static void test_poll(struct app *app)
               "A test from the console: alerts from this device arrive.");
     alert.boot_count = app->store.boot_count;
     alert.sequence = ++app->sequence;
-    alert.unix_s = app_unix_ms(app) / 1000;
+    alert.unix_s = text_seconds(app_unix_ms(app));
     alert.uptime_ms = now_ms;
     if (queue_add(&app->queue, &alert, (uint8_t)((1u << app->config.to_count) - 1), true) < 0) {
         test_end(app, "the queue is full of more severe alerts");

@@ -40,7 +40,7 @@ static const char *take_word(const char *string, char *word, size_t size)
 static void status_device(struct app *app)
 {
     const struct board *hw = app->platform.board;
-    uint32_t up_s = (uint32_t)(hw->millis() / 1000);
+    uint32_t up_s = text_seconds(hw->millis());
     char time[32];
     struct text text = text_begin(time, sizeof time);
 
@@ -54,7 +54,7 @@ static void status_device(struct app *app)
     if (app_unix_ms(app) == 0) {
         app_print(app, "clock    not known yet");
     } else {
-        text_add_time(&text, app_unix_ms(app) / 1000, app->config.zone_minutes);
+        text_add_time(&text, text_seconds(app_unix_ms(app)), app->config.zone_minutes);
         app_print(app, "clock    %s from %s", time, app->clock_source);
     }
     app_print(app, "stack    %u of %u bytes used at most", (unsigned)hw->stack_used_max(),
@@ -141,11 +141,11 @@ static void queue_summary(struct app *app, const char *title)
     text_format(&text, "%swaiting %u, refused %u, displaced %u", title, app->queue.count - refused,
                 refused, (unsigned)app->queue.displaced);
     if (queue_item(&app->queue, 0, &item)) {
-        text_format(&text, ", oldest %u s", (unsigned)((now_ms - item.uptime_ms) / 1000));
+        text_format(&text, ", oldest %u s", (unsigned)text_seconds(now_ms - item.uptime_ms));
     }
     if (due_ms != UINT64_MAX && app->queue.count > refused && !app->sender.running) {
         text_format(&text, ", next try in %u s",
-                    (unsigned)(due_ms > now_ms ? (due_ms - now_ms + 999) / 1000 : 0));
+                    (unsigned)(due_ms > now_ms ? text_seconds(due_ms - now_ms + 999) : 0));
     }
     app_print(app, "%s", line);
 }
@@ -235,7 +235,7 @@ static void queue_line(struct app *app, const struct queue_item *item, const str
     if (item->refused) {
         text_copy(when, sizeof when, "refused by the server");
     } else if (item->due_ms > now_ms) {
-        text_print(when, sizeof when, "next in %u s", (unsigned)((item->due_ms - now_ms + 999) / 1000));
+        text_print(when, sizeof when, "next in %u s", (unsigned)text_seconds(item->due_ms - now_ms + 999));
     } else {
         text_copy(when, sizeof when, "due");
     }

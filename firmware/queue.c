@@ -207,7 +207,7 @@ void queue_set_time(struct queue *queue, uint32_t boot_count, uint64_t unix_ms, 
     for (uint16_t at = 0; at < queue->used; at = (uint16_t)(at + item.size)) {
         item_at(queue, at, &item);
         if (item.unix_s == 0 && item.boot_count == boot_count && item.uptime_ms <= now_ms) {
-            item.unix_s = (unix_ms - (now_ms - item.uptime_ms)) / 1000;
+            item.unix_s = text_seconds(unix_ms - (now_ms - item.uptime_ms));
             memcpy(queue->bytes + at, &item, sizeof item);
         }
     }

@@ -55,8 +55,8 @@ static void report(struct sender *sender, enum sender_stage stage, bool ok, uint
 static uint64_t backoff_ms(struct sender *sender, unsigned failures)
 {
     const struct config *config = sender->params.config;
-    uint64_t step_ms = (uint64_t)config->retry_min_s * 1000;
-    uint64_t most_ms = (uint64_t)config->retry_max_s * 1000;
+    uint32_t step_ms = config->retry_min_s * 1000; /* Both at most a day. */
+    uint32_t most_ms = config->retry_max_s * 1000;
 
     for (unsigned i = 1; i < failures && step_ms < most_ms; i++) {
         step_ms *= 2;
@@ -227,7 +227,7 @@ static void begin(struct sender *sender, const struct sender_now *now)
         .server_name = config->tls_name[0] != '\0' ? config->tls_name : config->mailhub.host,
         .anchors = sender->params.anchors(sender->params.context),
         .random = sender->params.random,
-        .unix_s = now->unix_ms / 1000,
+        .unix_s = text_seconds(now->unix_ms),
         .resume = &sender->resume,
     };
     sender->running = true;
@@ -247,8 +247,8 @@ static void name_message(struct sender *sender)
 {
     const char *at = strchr(sender->params.config->from, '@');
 
-    text_print(sender->message_id, sizeof sender->message_id, "%llu.%u.%u.%s%s",
-               (unsigned long long)sender->alert.unix_s, (unsigned)sender->alert.boot_count,
+    text_print(sender->message_id, sizeof sender->message_id, "%u.%u.%u.%s%s",
+               (unsigned)sender->alert.unix_s, (unsigned)sender->alert.boot_count,
                (unsigned)sender->alert.sequence, sender->params.device_id,
                at != NULL ? at : "@tocsin.invalid");
 }
@@ -297,7 +297,7 @@ static void message_begin(struct sender *sender, const struct sender_now *now)
     choose_recipients(sender);
     name_message(sender);
     fields.to_count = sender->to_count;
-    fields.unix_s = now->unix_ms != 0 ? now->unix_ms / 1000 : sender->alert.unix_s;
+    fields.unix_s = now->unix_ms != 0 ? text_seconds(now->unix_ms) : sender->alert.unix_s;
     fields.attempt = sender->item.attempts + 1u;
     rfc5322_init(&sender->mail, &fields);
     envelope.rcpt_count = sender->to_count;
@@ -369,7 +369,7 @@ static void message_accepted(struct sender *sender, const struct smtp_result *re
     sender->accepted++;
     sender->failures = 0;
     sender->last_error[0] = '\0';
-    sender->last_accepted_unix_s = now->unix_ms / 1000;
+    sender->last_accepted_unix_s = text_seconds(now->unix_ms);
     sender->item.pending_mask = 0;
     for (uint8_t i = 0; i < sender->to_count; i++) {
         if (result->transient_mask & (1u << i)) {
@@ -484,7 +484,7 @@ static void end(struct sender *sender, const struct sender_now *now)
     }
     text_copy(sender->last_error, sizeof sender->last_error, why);
     say(sender, "sending failed: %s Next try in %u s.", why,
-        (unsigned)((sender->next_ms - now->now_ms + 999) / 1000));
+        (unsigned)text_seconds(sender->next_ms - now->now_ms + 999));
     if (sender->stage < SENDER_STAGE_COUNT) {
         report(sender, sender->stage, false, now->now_ms, why);
     }

@@ -423,7 +423,7 @@ static void put_body(struct out *out, const struct rfc5322_fields *fields)
     if (fields->attempt > 1) {
         text_print(attempt, sizeof attempt, "%u", (unsigned)fields->attempt);
     }
-    print_duration(uptime, alert->uptime_ms / 1000);
+    print_duration(uptime, text_seconds(alert->uptime_ms));
     text_print(number, sizeof number, "%u.%u", (unsigned)alert->boot_count,
                (unsigned)alert->sequence);
     body(out, alert->text[0] != '\0' ? alert->text : "(no text)");

@@ -35,7 +35,7 @@ void text_add_char(struct text *text, char c)
     text_add_bytes(text, &c, 1);
 }
 
-static void add_digits(struct text *text, uint64_t value, unsigned digits)
+static void add_digits(struct text *text, uint32_t value, unsigned digits)
 {
     char out[20];
     size_t at = sizeof out;
@@ -45,11 +45,6 @@ static void add_digits(struct text *text, uint64_t value, unsigned digits)
         value /= 10;
     }
     text_add_bytes(text, out + at, sizeof out - at);
-}
-
-void text_add_u64(struct text *text, uint64_t value)
-{
-    add_digits(text, value, 1);
 }
 
 void text_add_u32(struct text *text, uint32_t value)
@@ -80,9 +75,6 @@ void text_format_list(struct text *text, const char *format, va_list list)
             text_add(text, va_arg(list, const char *));
         } else if (*format == 'u') {
             text_add_pad(text, va_arg(list, unsigned), digits);
-        } else if (*format == 'l') {
-            format += 2;
-            text_add_u64(text, va_arg(list, unsigned long long));
         } else if (*format == 'c') {
             text_add_char(text, (char)va_arg(list, int));
         } else {
@@ -195,11 +187,20 @@ void text_add_printable(struct text *text, const char *bytes, size_t size)
     }
 }
 
+uint32_t text_seconds(uint64_t ms)
+{
+    uint64_t eighths = ms >> 3; /* 1,000 is 8 times 125. */
+    uint32_t high = (uint32_t)(eighths >> 16);
+    uint32_t low = (high % 125) << 16 | (uint32_t)(eighths & 0xFFFF);
+
+    return (high / 125 << 16) + low / 125;
+}
+
 struct text_date text_date(uint64_t unix_s, int32_t zone_minutes)
 {
     int64_t local = (int64_t)unix_s + (int64_t)zone_minutes * 60;
     uint64_t seconds = local > 0 ? (uint64_t)local : 0;
-    uint32_t days = (uint32_t)(seconds / 86400);
+    uint32_t days = (uint32_t)(seconds >> 7) / 675; /* 86,400 is 128 times 675. */
     uint32_t rest = (uint32_t)seconds - days * 86400; /* Below 86,400, so that 32 bits do. */
     /* Years that begin on 1 March put the leap day last; 719,468 days lie before 1970 in that
      * count. Four times the days, and centuries and years come out by plain division. */

@@ -25,12 +25,11 @@ void text_add(struct text *text, const char *string);
 void text_add_bytes(struct text *text, const char *bytes, size_t size);
 void text_add_char(struct text *text, char c);
 void text_add_u32(struct text *text, uint32_t value);
-void text_add_u64(struct text *text, uint64_t value);
 void text_add_pad(struct text *text, uint32_t value, unsigned digits); /* Leading zeros. */
 void text_add_hex(struct text *text, uint32_t value, unsigned digits);
 void text_add_ipv4(struct text *text, uint32_t address_be); /* Network byte order. */
 
-/* Like printf, of which it knows %s %c %u %02u %03u %llu %%: a call costs less code than its parts.
+/* Like printf, of which it knows %s %c %u %02u %03u %%: a call costs less code than its parts.
  */
 void text_format(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_format_list(struct text *text, const char *format, va_list list)
@@ -49,6 +48,10 @@ size_t text_char(const char *bytes, size_t size, const char **shown, size_t *sho
 /* Appends such characters: nothing from a peer can steer a terminal or end a line. Cut between
  * characters. */
 void text_add_printable(struct text *text, const char *bytes, size_t size);
+
+/* Whole seconds of a time in milliseconds, for results below 2^32. A 64-bit division would take 700
+ * bytes of library on a Cortex-M3, and nothing else here wants one. */
+uint32_t text_seconds(uint64_t ms);
 
 /* "2026-11-21 22:05:54" for seconds since 1970 plus zone. */
 void text_add_time(struct text *text, uint64_t unix_s, int32_t zone_minutes);
