@@ -26,11 +26,27 @@ static void finish(struct session *session, int error, const char *text)
     } else {
         link_close(session->params.link);
     }
-    if (session->error == 0) {
-        session->error = error;
-        session->text = text;
-    }
+    session->error = error;
+    session->text = text;
     session->phase = SESSION_DONE;
+}
+
+static void finish_tls(struct session *session)
+{
+    const struct tls_failure *failure = tls_failure(session->params.tls);
+
+    finish(session, failure->error, failure->text);
+}
+
+static void finish_link(struct session *session)
+{
+    finish(session, E_TRANSIENT, link_error_text(session->params.link));
+}
+
+static void enter(struct session *session, enum session_phase phase, uint64_t deadline_ms)
+{
+    session->phase = phase;
+    session->deadline_ms = deadline_ms;
 }
 
 static void engine_begin(struct session *session, uint64_t now_ms)
@@ -39,7 +55,7 @@ static void engine_begin(struct session *session, uint64_t now_ms)
 
     session->phase = SESSION_ENGINE;
     if (error < 0) {
-        finish(session, error, "the session's settings cannot be sent");
+        finish(session, error, "the settings cannot be sent");
     }
 }
 
@@ -50,13 +66,10 @@ static void tls_begin(struct session *session, uint64_t now_ms)
         return;
     }
     if (tls_init(session->params.tls, session->params.tls_params) < 0) {
-        const struct tls_failure *failure = tls_failure(session->params.tls);
-
-        finish(session, failure->error, failure->text);
+        finish_tls(session);
         return;
     }
-    session->phase = SESSION_TLS;
-    session->deadline_ms = now_ms + session->params.connect_ms_max;
+    enter(session, SESSION_TLS, now_ms + session->params.connect_ms_max);
 }
 
 void session_start(struct session *session, const struct session_params *params, uint64_t now_ms)
@@ -64,10 +77,9 @@ void session_start(struct session *session, const struct session_params *params,
     memset(session, 0, sizeof *session);
     session->params = *params;
     session->text = "";
-    session->phase = SESSION_RESOLVE;
-    session->deadline_ms = now_ms + params->connect_ms_max;
+    enter(session, SESSION_RESOLVE, now_ms + params->connect_ms_max);
     if (link_open(params->link, params->host, params->port) < 0) {
-        finish(session, E_TRANSIENT, link_error_text(params->link));
+        finish_link(session);
     }
 }
 
@@ -78,7 +90,7 @@ static bool open_poll(struct session *session, uint64_t now_ms)
     bool resolving = session->phase == SESSION_RESOLVE;
 
     if (state == LINK_FAILED || state == LINK_IDLE) {
-        finish(session, E_TRANSIENT, link_error_text(session->params.link));
+        finish_link(session);
     } else if (resolving && state != LINK_RESOLVING) {
         observe(session, SESSION_RESOLVE, now_ms);
         session->phase = SESSION_CONNECT;
@@ -91,59 +103,53 @@ static bool open_poll(struct session *session, uint64_t now_ms)
         }
     } else if (now_ms >= session->deadline_ms) {
         finish(session, E_TRANSIENT,
-               resolving ? "no answer from DNS" : "no answer from the server: connect timed out");
+               resolving ? "no answer from DNS" : "no answer from the server");
     } else {
         return false;
     }
     return true;
 }
 
-/* Link -> TLS, as much as TLS takes. */
-static bool net_receive(struct session *session)
+/* Link -> TLS and TLS -> link, as much as they take; sent in one flush. */
+static bool net_move(struct session *session)
 {
     struct tls *tls = session->params.tls;
+    struct link *link = session->params.link;
     bool moved = false;
+    bool sent = false;
+    size_t have;
+    size_t size;
 
+    if (!session->tls_up && session->phase != SESSION_TLS) {
+        return false;
+    }
     for (;;) {
-        size_t have = 0;
-        size_t room = 0;
-        const uint8_t *bytes = link_rx_buf(session->params.link, &have);
-        uint8_t *out = tls_net_rx_buf(tls, &room);
-        size_t size = have < room ? have : room;
+        const uint8_t *bytes = link_rx_buf(link, &have);
+        uint8_t *out = tls_net_rx_buf(tls, &size);
 
+        size = have < size ? have : size;
         if (size == 0) {
-            return moved;
+            break;
         }
         memcpy(out, bytes, size);
         tls_net_rx_ack(tls, size);
-        link_rx_ack(session->params.link, size);
+        link_rx_ack(link, size);
         moved = true;
     }
-}
-
-/* TLS -> link, in one flush. */
-static bool net_send(struct session *session)
-{
-    struct tls *tls = session->params.tls;
-    bool moved = false;
-
     for (;;) {
-        size_t size = 0;
         const uint8_t *bytes = tls_net_tx_buf(tls, &size);
 
-        if (size > 0) {
-            size = link_tx(session->params.link, bytes, size);
-        }
+        size = size > 0 ? link_tx(link, bytes, size) : 0;
         if (size == 0) {
             break;
         }
         tls_net_tx_ack(tls, size);
-        moved = true;
+        sent = true;
     }
-    if (moved) {
-        link_flush(session->params.link);
+    if (sent) {
+        link_flush(link);
     }
-    return moved;
+    return moved || sent;
 }
 
 static bool stream_ended(struct session *session)
@@ -161,9 +167,11 @@ static bool stream_ended(struct session *session)
 static bool tls_poll(struct session *session, uint64_t now_ms)
 {
     struct tls *tls = session->params.tls;
-    bool moved = net_receive(session);
+    bool moved = net_move(session);
 
-    moved |= net_send(session);
+    if (!moved && stream_ended(session)) {
+        tls_eof(tls);
+    }
     if (tls_want(tls) & TLS_READY) {
         session->tls_up = true;
         observe(session, SESSION_TLS, now_ms);
@@ -173,46 +181,18 @@ static bool tls_poll(struct session *session, uint64_t now_ms)
             session->phase = SESSION_ENGINE;
             session->params.ops->tls_started(session->params.engine, now_ms);
         }
-        return true;
-    }
-    if (tls_want(tls) & TLS_CLOSED) {
-        const struct tls_failure *failure = tls_failure(tls);
-
-        net_send(session); /* The alert that says why. */
-        finish(session, failure != NULL ? failure->error : E_TRANSIENT,
-               failure != NULL ? failure->text : "the server closed the connection in the TLS handshake");
-        return true;
-    }
-    if (!moved && stream_ended(session)) {
-        tls_eof(tls);
-        finish(session, E_TRANSIENT, "the server closed the connection in the TLS handshake");
-        return true;
-    }
-    if (now_ms >= session->deadline_ms) {
+    } else if (tls_want(tls) & TLS_CLOSED) {
+        finish_tls(session); /* The alert that says why has left. */
+    } else if (now_ms >= session->deadline_ms) {
         finish(session, E_TRANSIENT, "the TLS handshake timed out");
-        return true;
-    }
-    return moved;
-}
-
-/* The stream's received bytes, in clear; and their acknowledgement. */
-static const uint8_t *clear_rx_buf(struct session *session, size_t *size)
-{
-    return session->tls_up ? tls_app_rx_buf(session->params.tls, size)
-                           : link_rx_buf(session->params.link, size);
-}
-
-static void clear_rx_ack(struct session *session, size_t size)
-{
-    if (session->tls_up) {
-        tls_app_rx_ack(session->params.tls, size);
     } else {
-        link_rx_ack(session->params.link, size);
+        return moved;
     }
+    return true;
 }
 
-/* Stream -> engine. While the engine waits for TLS, bytes behind the reply to STARTTLS still reach it, so
- * that it can refuse them (RFC 3207 section 4.2). */
+/* Stream -> engine, in clear. While the engine waits for TLS, bytes behind the reply to STARTTLS still
+ * reach it, so that it can refuse them (RFC 3207 section 4.2). */
 static bool engine_receive(struct session *session, uint64_t now_ms)
 {
     const struct session_engine *ops = session->params.ops;
@@ -220,21 +200,45 @@ static bool engine_receive(struct session *session, uint64_t now_ms)
     bool moved = false;
 
     while (ops->want(engine) & (ENGINE_WANT_RX | ENGINE_WANT_TLS)) {
-        size_t have = 0;
-        size_t room = 0;
-        const uint8_t *bytes = clear_rx_buf(session, &have);
-        uint8_t *out = ops->rx_buf(engine, &room);
-        size_t size = have < room ? have : room;
+        size_t have;
+        size_t size;
+        const uint8_t *bytes = session->tls_up ? tls_app_rx_buf(session->params.tls, &have)
+                                               : link_rx_buf(session->params.link, &have);
+        uint8_t *out = ops->rx_buf(engine, &size);
 
+        size = have < size ? have : size;
         if (size == 0) {
             break;
         }
         memcpy(out, bytes, size);
-        clear_rx_ack(session, size);
+        if (session->tls_up) {
+            tls_app_rx_ack(session->params.tls, size);
+        } else {
+            link_rx_ack(session->params.link, size);
+        }
         ops->rx_ack(engine, size, now_ms);
         moved = true;
     }
     return moved;
+}
+
+/* Takes bytes of the engine's into the stream; returns how many. */
+static size_t stream_tx(struct session *session, const uint8_t *bytes, size_t have)
+{
+    struct tls *tls = session->params.tls;
+    size_t size;
+    uint8_t *out;
+
+    if (!session->tls_up) {
+        return link_tx(session->params.link, bytes, have);
+    }
+    out = tls_app_tx_buf(tls, &size);
+    size = have < size ? have : size;
+    if (size > 0) {
+        memcpy(out, bytes, size);
+        tls_app_tx_ack(tls, size);
+    }
+    return size;
 }
 
 /* Engine -> stream: one turn is one write, one record, one segment. */
@@ -245,21 +249,10 @@ static bool engine_send(struct session *session, uint64_t now_ms)
     bool moved = false;
 
     while (ops->want(engine) & ENGINE_WANT_TX) {
-        size_t have = 0;
-        const uint8_t *bytes = ops->tx_buf(engine, &have);
         size_t size;
+        const uint8_t *bytes = ops->tx_buf(engine, &size);
 
-        if (session->tls_up) {
-            uint8_t *out = tls_app_tx_buf(session->params.tls, &size);
-
-            size = have < size ? have : size;
-            if (size > 0) {
-                memcpy(out, bytes, size);
-                tls_app_tx_ack(session->params.tls, size);
-            }
-        } else {
-            size = have > 0 ? link_tx(session->params.link, bytes, have) : 0;
-        }
+        size = size > 0 ? stream_tx(session, bytes, size) : 0;
         if (size == 0) {
             break;
         }
@@ -274,61 +267,46 @@ static bool engine_send(struct session *session, uint64_t now_ms)
     return moved;
 }
 
-static void close_begin(struct session *session, uint64_t now_ms)
+static bool tls_closed(const struct session *session)
 {
-    if (session->tls_up) {
-        tls_close(session->params.tls);
-        net_send(session);
-    }
-    session->phase = SESSION_CLOSE;
-    session->deadline_ms = now_ms + CLOSE_MS_MAX;
+    return session->tls_up && (tls_want(session->params.tls) & TLS_CLOSED) != 0;
 }
 
 static bool engine_poll(struct session *session, uint64_t now_ms)
 {
     const struct session_engine *ops = session->params.ops;
     void *engine = session->params.engine;
-    bool moved = false;
+    bool moved = net_move(session);
+    unsigned want;
 
-    if (session->tls_up) {
-        moved |= net_receive(session);
-    }
     moved |= engine_receive(session, now_ms);
     moved |= engine_send(session, now_ms);
-    if (session->tls_up) {
-        moved |= net_send(session);
-    }
-    if (ops->want(engine) & ENGINE_CLOSED) {
-        close_begin(session, now_ms);
-        return true;
-    }
-    if ((ops->want(engine) & ENGINE_WANT_TLS) && !(ops->want(engine) & ENGINE_WANT_TX)) {
+    moved |= net_move(session);
+    want = ops->want(engine);
+    if (want & ENGINE_CLOSED) {
+        if (session->tls_up) {
+            tls_close(session->params.tls);
+            net_move(session);
+        }
+        enter(session, SESSION_CLOSE, now_ms + CLOSE_MS_MAX);
+    } else if ((want & ENGINE_WANT_TLS) && !(want & ENGINE_WANT_TX)) {
         tls_begin(session, now_ms);
-        return true;
-    }
-    if (!moved && (stream_ended(session) ||
-                   (session->tls_up && (tls_want(session->params.tls) & TLS_CLOSED)))) {
+    } else if (!moved && (stream_ended(session) || tls_closed(session))) {
         ops->eof(engine, now_ms);
-        return true;
-    }
-    if (now_ms >= ops->deadline(engine)) {
+    } else if (now_ms >= ops->deadline(engine)) {
         ops->timeout(engine, now_ms);
-        return true;
+    } else {
+        return moved;
     }
-    return moved;
+    return true;
 }
 
 static bool close_poll(struct session *session, uint64_t now_ms)
 {
-    bool moved = false;
+    bool moved = net_move(session);
 
-    if (session->tls_up) {
-        moved |= net_receive(session);
-        moved |= net_send(session);
-    }
     if (stream_ended(session) || now_ms >= session->deadline_ms ||
-        (link_unacked(session->params.link) == 0 &&
-         (!session->tls_up || (tls_want(session->params.tls) & TLS_CLOSED)))) {
+        (link_unacked(session->params.link) == 0 && (!session->tls_up || tls_closed(session)))) {
         finish(session, 0, "");
         return true;
     }

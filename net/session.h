@@ -68,11 +68,10 @@ struct session_params {
 };
 
 struct session {
-    struct session_params params;
-    enum session_phase phase;
     bool tls_up;
-    bool link_dead;
+    enum session_phase phase;
     uint64_t deadline_ms;
+    struct session_params params;
     int error;
     const char *text; /* Of a failure below the engine. */
 };

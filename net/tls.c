@@ -271,7 +271,6 @@ int tls_init(struct tls *tls, const struct tls_params *params)
         return refuse(tls, TLS_NO_SEED);
     }
     compute_binding(tls, name);
-    br_ssl_client_zero(&tls->client);
     tls_x509_init(&tls->x509, &tls->info, params, address_be);
     set_algorithms(tls);
     set_buffers(tls);

@@ -22,12 +22,9 @@ enum {
     TLS_FAULTS = TLS_FAULT_CA | TLS_FAULT_ADDRESS
 };
 
-/* Reads one certificate byte by byte and keeps what a person wants to know of it (tls_der.c). */
+/* Reads one certificate byte by byte and keeps what a person wants to know of it (tls_der.c). Here
+ * as below, what is small comes first: it costs less code to reach. */
 struct tls_der {
-    struct tls_der_level {
-        uint32_t left;  /* Bytes of its contents still to come. */
-        uint32_t index; /* Of its next child, from 0. */
-    } level[TLS_DER_DEPTH];
     uint8_t depth; /* Open levels; 0: the certificate is complete. */
     uint8_t step;
     uint8_t tag;
@@ -35,21 +32,25 @@ struct tls_der {
     uint8_t section;      /* Which part of the certificate, and ... */
     uint8_t kind;         /* ... which attribute or extension of it: enum oid. */
     uint8_t faults;
-    bool dead;        /* Not DER as it should be: nothing more is taken from it. */
-    bool common_name; /* The name in hand has one. */
-    bool open_ended;  /* The certificate's own length counts. */
-    uint32_t length;  /* Of the element in hand ... */
-    uint32_t left;    /* ... and what is still to come of it. */
-    uint8_t value[TLS_DER_VALUE];
+    uint8_t key; /* TLS_KEY_RSA, a BR_EC_* curve, or 0. */
     uint8_t value_size;
+    bool dead;             /* Not DER as it should be: nothing more is taken from it. */
+    bool common_name;      /* The name in hand has one. */
+    bool open_ended;       /* The certificate's own length counts. */
+    uint32_t length;       /* Of the element in hand ... */
+    uint32_t left;         /* ... and what is still to come of it. */
     uint32_t address_be;   /* To be looked for among the names; 0: none. */
     struct text *names;    /* Gets the names; NULL: not wanted. */
     struct tls_cert *cert; /* Gets the rest. */
-    uint8_t key;           /* TLS_KEY_RSA, a BR_EC_* curve, or 0. */
     uint8_t *keep;    /* Gets the subject as it is, then the contents of the public key; or NULL. */
     size_t keep_size; /* Room there. */
     size_t subject_size; /* Of what is kept, the subject ... */
     size_t kept;         /* ... and all of it; above keep_size when it did not fit. */
+    struct tls_der_level {
+        uint32_t left;  /* Bytes of its contents still to come. */
+        uint32_t index; /* Of its next child, from 0. */
+    } level[TLS_DER_DEPTH];
+    uint8_t value[TLS_DER_VALUE];
 };
 
 #define TLS_KEY_RSA (BR_EC_secp256r1 - 1) /* No curve that is taken has this number. */
@@ -57,9 +58,6 @@ struct tls_der {
 /* Stands between BearSSL's engine and its X.509 validator (tls_x509.c). */
 struct tls_x509 {
     const br_x509_class *vtable; /* First: BearSSL knows the object by it. */
-    br_x509_minimal_context minimal;
-    struct tls_der der;
-    struct tls_cert other; /* One whose names are not kept. */
     struct tls_info *info;
     uint64_t unix_s;
     uint32_t address_be; /* The server is known by this address; 0: by its name. */
@@ -67,7 +65,10 @@ struct tls_x509 {
     bool judged;         /* The certificate in hand belongs to the path that is verified. */
     uint8_t faults[TLS_CHAIN_MAX];
     struct text names_text;
+    struct tls_der der;
     char names[TLS_NAMES_BYTES];
+    struct tls_cert other; /* One whose names are not kept. */
+    br_x509_minimal_context minimal;
 };
 
 /* Bytes of the record buffer that the handshake may use. Before encryption a record is read in
@@ -75,17 +76,17 @@ struct tls_x509 {
 #define TLS_CLEAR_BYTES 4096
 
 struct tls {
-    br_ssl_client_context client;
-    struct tls_params params;
-    struct tls_info info;
-    struct tls_failure failure; /* error 0: none. */
-    uint8_t binding[32];        /* Names the server and the anchors, for resumption. */
     bool ready;
     bool closing; /* tls_close() was called. */
     bool eof;
     bool over;          /* Failed or closed before the engine knew of it. */
     uint8_t alert_size; /* Bytes of our own alert in out[] still to be sent, from alert_at. */
     uint8_t alert_at;
+    struct tls_params params;
+    struct tls_info info;
+    uint8_t binding[32];        /* Names the server and the anchors, for resumption. */
+    struct tls_failure failure; /* error 0: none. */
+    br_ssl_client_context client;
     uint8_t out[TLS_OUT_BYTES];
     union {
         uint8_t in[TLS_RECORD_BYTES];
@@ -99,10 +100,6 @@ struct tls {
 
 /* Where a PEM text is being read (tls_pem.c). */
 struct tls_pem {
-    struct tls_anchors *anchors;
-    struct tls_der der;
-    struct tls_cert cert;
-    char line[TLS_LINE_BYTES];
     uint8_t line_size;  /* Sticks below TLS_LINE_BYTES. */
     uint8_t block;      /* Kind of block that we are in. */
     uint8_t group_size; /* Base64 characters of the group in hand. */
@@ -111,6 +108,10 @@ struct tls_pem {
     int count; /* Certificates complete. */
     int error; /* Sticky. */
     const char *why;
+    struct tls_anchors *anchors;
+    char line[TLS_LINE_BYTES];
+    struct tls_der der;
+    struct tls_cert cert;
 };
 
 #endif
