@@ -70,8 +70,8 @@ void app_set_time(struct app *app, uint64_t unix_ms, const char *source)
     app->clock_set_ms = now_ms;
     app->clock_source = source;
     if (app->platform.board->rtc_write != NULL && strcmp(source, "RTC") != 0) {
-        (void)app->platform.board->rtc_write(unix_ms /
-                                             1000); /* A clock that cannot be set is no loss. */
+        /* A clock that cannot be set is no loss. */
+        (void)app->platform.board->rtc_write(text_seconds(unix_ms));
     }
     if (first) {
         app_log(app, "clock: set from %s", source);
