@@ -3,8 +3,8 @@
  *                           ^        |
  *                           +--------+  the engine said STARTTLS
  *
- * A failure below the engine ends in DONE with an error; a stream that ends while the engine runs is the
- * engine's to judge, since only it knows whether that was a good moment.
+ * A failure below the engine ends in DONE with an error; a stream that ends while the engine runs
+ * is the engine's to judge, since only it knows whether that was a good moment.
  */
 #include "net/session.h"
 
@@ -191,8 +191,8 @@ static bool tls_poll(struct session *session, uint64_t now_ms)
     return true;
 }
 
-/* Stream -> engine, in clear. While the engine waits for TLS, bytes behind the reply to STARTTLS still
- * reach it, so that it can refuse them (RFC 3207 section 4.2). */
+/* Stream -> engine, in clear. While the engine waits for TLS, bytes behind the reply to STARTTLS
+ * still reach it, so that it can refuse them (RFC 3207 section 4.2). */
 static bool engine_receive(struct session *session, uint64_t now_ms)
 {
     const struct session_engine *ops = session->params.ops;

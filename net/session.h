@@ -1,7 +1,9 @@
-/* session.h - one conversation with one server: pumps engine <-> [TLS] <-> link and owns the deadlines.
+/* session.h - one conversation with one server: pumps engine <-> [TLS] <-> link and owns the
+ * deadlines.
  *
- * The engine (smtp now, pop3 later) is reached through struct session_engine; TLS begins on connect or when
- * the engine asks. A stage that ends is told to an observer, so that a person can see where time goes.
+ * The engine (smtp now, pop3 later) is reached through struct session_engine; TLS begins on connect
+ * or when the engine asks. A stage that ends is told to an observer, so that a person can see where
+ * time goes.
  *
  *     session_start(&session, &params, now_ms);
  *     while (session_poll(&session, now_ms)) ... it moved; poll again
@@ -22,15 +24,11 @@
 #include <stdint.h>
 
 /* What an engine wants; the numbers are those of smtp.h. */
-enum {
-    ENGINE_WANT_TX = 1,
-    ENGINE_WANT_RX = 2,
-    ENGINE_WANT_TLS = 4,
-    ENGINE_CLOSED = 32
-};
+enum { ENGINE_WANT_TX = 1, ENGINE_WANT_RX = 2, ENGINE_WANT_TLS = 4, ENGINE_CLOSED = 32 };
 
 struct session_engine {
-    int (*start)(void *engine, uint64_t now_ms); /* The stream is open (and TLS up, if on connect). */
+    int (*start)(void *engine,
+                 uint64_t now_ms); /* The stream is open (and TLS up, if on connect). */
     unsigned (*want)(void *engine);
     const uint8_t *(*tx_buf)(void *engine, size_t *size);
     void (*tx_ack)(void *engine, size_t size, uint64_t now_ms);
@@ -56,10 +54,10 @@ struct session_params {
     struct link *link;
     const char *host;
     uint16_t port;
-    struct tls *tls;               /* NULL: never any TLS. */
+    struct tls *tls; /* NULL: never any TLS. */
     const struct tls_params *tls_params;
-    bool tls_first;                /* TLS on connect. */
-    uint32_t connect_ms_max;       /* DNS and TCP together; also for the TLS handshake. */
+    bool tls_first;          /* TLS on connect. */
+    uint32_t connect_ms_max; /* DNS and TCP together; also for the TLS handshake. */
     const struct session_engine *ops;
     void *engine;
     /* A phase ended well; may be NULL. */
@@ -90,8 +88,8 @@ void session_abort(struct session *session);
 
 bool session_done(const struct session *session);
 
-/* 0, or the class of a failure below the engine (name, connection, TLS), with its words. The engine's own
- * failures are the engine's to tell. */
+/* 0, or the class of a failure below the engine (name, connection, TLS), with its words. The
+ * engine's own failures are the engine's to tell. */
 int session_error(const struct session *session);
 const char *session_text(const struct session *session);
 

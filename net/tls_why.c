@@ -72,7 +72,8 @@ static const struct cause causes[] = {
      "the server closed the connection in the TLS handshake"},
     {TLS_CUT, 0, E_TRANSIENT, AGAIN, "the connection ended without close_notify"},
     /* RFC 5246 7.2, RFC 6066 9, RFC 8446 6.2: the alerts that somebody can do something about. */
-    {TLS_ALERT + 40, 0, E_SECURITY, OFFER, " handshake_failure"},
+    {TLS_ALERT + 40, 0, E_SECURITY, OFFER,
+     " handshake_failure: no version or cipher suite in common"},
     {TLS_ALERT + 42, 0, E_CONFIG, CLIENT, " bad_certificate"},
     {TLS_ALERT + 46, 0, E_CONFIG, CLIENT, " certificate_unknown"},
     {TLS_ALERT + 48, 0, E_CONFIG, CLIENT, " unknown_ca"},
