@@ -487,6 +487,27 @@ static void test_partial(void **state)
     assert_message_ids(&f);
 }
 
+/* A try for some of the recipients leaves the right ones for the next. */
+static void test_partial_again(void **state)
+{
+    static struct fixture f;
+    static const char *const to[] = {"<a@example.test>", "<b@example.test>", "<c@example.test>"};
+
+    (void)state;
+    begin(&f, THREE_RECIPIENTS, 1);
+    sim_server_answer(&f.server, "RCPT TO:<b@", "451 4.7.1 greylisted", 1);
+    sim_server_answer(&f.server, "RCPT TO:<c@", "451 4.7.1 greylisted", 2);
+    add(&f, SEVERITY_NOTICE, false);
+    run(&f, 100000);
+    assert_int_equal(f.queue.count, 0);
+    assert_int_equal(f.server.mail_count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(f.server.mails[i].taken);
+        assert_string_equal(f.server.mails[i].to, to[i]);
+    }
+    assert_message_ids(&f);
+}
+
 /* Whatever is wrong with the login: nothing is lost, and nothing goes before it is mended. */
 static void test_login(void **state)
 {
@@ -642,6 +663,7 @@ int main(void)
         cmocka_unit_test(test_transient_session),
         cmocka_unit_test(test_permanent),
         cmocka_unit_test(test_partial),
+        cmocka_unit_test(test_partial_again),
         cmocka_unit_test(test_login),
         cmocka_unit_test(test_blocked),
         cmocka_unit_test(test_unblocked),
