@@ -50,7 +50,7 @@ static int key_char(const char **at)
     int c;
 
     do {
-        c = *(*at)++;
+        c = (unsigned char)*(*at)++;
     } while (c == '_' || c == '-' || blank((char)c));
     if (c == '\0' || c == '=') {
         (*at)--;

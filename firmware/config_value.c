@@ -2,7 +2,6 @@
 #include "firmware/config_table.h"
 #include "net/alert.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* Lists of words end in an empty one. */
@@ -155,15 +154,17 @@ static enum config_fault set_mailboxes(struct config *config, char *value)
         end += strlen(end) + 1;
     }
     while ((item = next_item(&value, ",")) != NULL) {
+        size_t size = strlen(item) + 1;
+
         if (config_mailbox_kind(item) == CONFIG_MAILBOX_NONE) {
             return CONFIG_INVALID;
         }
         if (config->to_count == CONFIG_TO_MAX ||
-            strlen(item) >= (size_t)(config->to + sizeof config->to - end)) {
+            size > (size_t)(config->to + sizeof config->to - end)) {
             return CONFIG_MANY;
         }
-        strcpy(end, item);
-        end += strlen(item) + 1;
+        memcpy(end, item, size);
+        end += size;
         config->to_count++;
     }
     return CONFIG_TAKEN;
@@ -493,6 +494,13 @@ static void show_facilities(uint32_t set, struct text *out)
     }
 }
 
+static void show_zone(int minutes, struct text *out)
+{
+    unsigned distance = (unsigned)(minutes < 0 ? -minutes : minutes);
+
+    text_format(out, "%c%02u:%02u", minutes < 0 ? '-' : '+', distance / 60, distance % 60);
+}
+
 static void show_address(uint32_t address, struct text *out)
 {
     if (address != 0) {
@@ -567,9 +575,7 @@ bool config_value_show(const struct config *config, const struct config_key *key
         show_facilities(*(const uint32_t *)value, out);
         break;
     case CONFIG_ZONE:
-        text_format(out, "%c%02u:%02u", config->zone_minutes < 0 ? '-' : '+',
-                    (unsigned)abs(config->zone_minutes) / 60,
-                    (unsigned)abs(config->zone_minutes) % 60);
+        show_zone(config->zone_minutes, out);
         break;
     case CONFIG_NETWORK:
         if (config->dhcp) {
