@@ -47,7 +47,8 @@ void app_log(struct app *app, const char *format, ...)
     if (unix_ms != 0) {
         text_add_time(&text, text_seconds(unix_ms), app->config.zone_minutes);
     } else {
-        text_format(&text, "+%u.%03u", (unsigned)now_s, (unsigned)(now_ms - (uint64_t)now_s * 1000));
+        text_format(&text, "+%u.%03u", (unsigned)now_s,
+                    (unsigned)(now_ms - (uint64_t)now_s * 1000));
     }
     text_add_char(&text, ' ');
     va_start(list, format);

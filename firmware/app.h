@@ -1,12 +1,14 @@
 /* app.h - the device: everything between the sources of alerts and the sender, in one object.
  *
- *     app_init(&app, &platform);   mounts the store, reads the configuration, makes random numbers ready
+ *     app_init(&app, &platform);   mounts the store, reads the configuration, makes random numbers
+ * ready
  *     ... bring up the network with app.config ...
  *     app_start(&app);             the boot alert, the prompt
  *     for (;;) { while (app_poll(&app)) { } platform.board->idle(app_sleep_ms_max(&app)) }
  *
- * It knows the board by hal/board.h and the network by net/link.h and net/network.h, so the same object runs
- * on any board, and in a simulation. Call from the main loop only. Cost: sizeof(struct app).
+ * It knows the board by hal/board.h and the network by net/link.h and net/network.h, so the same
+ * object runs on any board, and in a simulation. Call from the main loop only. Cost: sizeof(struct
+ * app).
  */
 #ifndef TOCSIN_FIRMWARE_APP_H
 #define TOCSIN_FIRMWARE_APP_H
@@ -86,7 +88,8 @@ bool app_poll(struct app *app);
 /* Milliseconds that may be slept if nothing arrives. */
 uint32_t app_sleep_ms_max(struct app *app);
 
-/* SNTP or an RTC knows the time. Implausible times (before this firmware was written) are refused. */
+/* SNTP or an RTC knows the time. Implausible times (before this firmware was written) are refused.
+ */
 void app_set_time(struct app *app, uint64_t unix_ms, const char *source);
 
 /* Milliseconds since 1970, 0 while the clock is not known. */
@@ -95,8 +98,8 @@ uint64_t app_unix_ms(const struct app *app);
 /* One syslog datagram; for stack_udp_listen(). sender in network byte order. */
 void app_datagram(void *app, const char *bytes, size_t size, uint32_t sender);
 
-/* Queues alert (severity, facility, source, sender, host, app and text are the caller's). Returns its number,
- * or E_SPACE, E_CONFIG (no recipient is configured). */
+/* Queues alert (severity, facility, source, sender, host, app and text are the caller's). Returns
+ * its number, or E_SPACE, E_CONFIG (no recipient is configured). */
 MUST_CHECK int app_alert(struct app *app, struct alert *alert);
 
 /* Why nothing can be sent now, and the stage that waits; NULL: all is ready. */

@@ -44,7 +44,9 @@ static void status_device(struct app *app)
     char time[32];
     struct text text = text_begin(time, sizeof time);
 
-    app_print(app, "device   tocsin " TOCSIN_VERSION " on %s, up %u d %02u:%02u:%02u, boot %u, reset by %s",
+    app_print(app,
+              "device   tocsin " TOCSIN_VERSION
+              " on %s, up %u d %02u:%02u:%02u, boot %u, reset by %s",
               hw->name, (unsigned)(up_s / 86400), (unsigned)(up_s / 3600 % 24),
               (unsigned)(up_s / 60 % 60), (unsigned)(up_s % 60), (unsigned)app->store.boot_count,
               app_reset_cause(app));
@@ -194,7 +196,8 @@ static const char *run_alert(struct app *app, const char *arguments)
     int sequence;
 
     if (severity < 0) {
-        return "expected `alert SEVERITY TEXT` with emerg, alert, crit, err, warning, notice, info or debug";
+        return "expected `alert SEVERITY TEXT` with emerg, alert, crit, err, warning, notice, info "
+               "or debug";
     }
     if (what[0] == '\0') {
         return "an alert needs a text";
@@ -235,7 +238,8 @@ static void queue_line(struct app *app, const struct queue_item *item, const str
     if (item->refused) {
         text_copy(when, sizeof when, "refused by the server");
     } else if (item->due_ms > now_ms) {
-        text_print(when, sizeof when, "next in %u s", (unsigned)text_seconds(item->due_ms - now_ms + 999));
+        text_print(when, sizeof when, "next in %u s",
+                   (unsigned)text_seconds(item->due_ms - now_ms + 999));
     } else {
         text_copy(when, sizeof when, "due");
     }

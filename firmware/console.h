@@ -1,7 +1,7 @@
 /* console.h - a line editor on a serial line, with a prompt that log lines do not tear apart.
  *
- * Keys: Backspace, Delete, left, right, Home, End (also ^A ^E), ^U, ^W, ^C, up for the last line; VT100
- * sequences, no terminal query. Cost: sizeof(struct console).
+ * Keys: Backspace, Delete, left, right, Home, End (also ^A ^E), ^U, ^W, ^C, up for the last line;
+ * VT100 sequences, no terminal query. Cost: sizeof(struct console).
  */
 #ifndef TOCSIN_FIRMWARE_CONSOLE_H
 #define TOCSIN_FIRMWARE_CONSOLE_H

@@ -1,6 +1,7 @@
 /* log.h - the last lines that the device had to say, in a ring of fixed size.
  *
- * A line is printable text with its time in front; the oldest lines give way. Cost: sizeof(struct log).
+ * A line is printable text with its time in front; the oldest lines give way. Cost: sizeof(struct
+ * log).
  */
 #ifndef TOCSIN_FIRMWARE_LOG_H
 #define TOCSIN_FIRMWARE_LOG_H

@@ -1,4 +1,5 @@
-/* main.c - the device on bare metal: one object, one loop. The only file that knows both the app and lwIP. */
+/* main.c - the device on bare metal: one object, one loop. The only file that knows both the app
+ * and lwIP. */
 #include "firmware/app.h"
 #include "hal/board.h"
 #include "net/lwip/stack.h"
@@ -10,12 +11,13 @@
 static struct app app;
 static struct link_lwip link_to_server;
 
-/* Empty functions whose addresses tools/bench.py knows: guest instructions are counted between them. */
-#define MARK(name)                                                                                 \
-    void name(void);                                                                               \
-    __attribute__((noipa, used)) void name(void)                                                   \
-    {                                                                                              \
-        __asm__ volatile("");                                                                      \
+/* Empty functions whose addresses tools/bench.py knows: guest instructions are counted between
+ * them. */
+#define MARK(name)                               \
+    void name(void);                             \
+    __attribute__((noipa, used)) void name(void) \
+    {                                            \
+        __asm__ volatile("");                    \
     }
 MARK(mark_boot)
 MARK(mark_address)
@@ -53,7 +55,8 @@ static void sntp_time(uint64_t unix_ms)
     app_set_time(&app, unix_ms, "SNTP");
 }
 
-/* A locally administered address (IEEE 802) from the device id, for chips that have none of their own. */
+/* A locally administered address (IEEE 802) from the device id, for chips that have none of their
+ * own. */
 static void choose_mac(uint8_t mac[6])
 {
     mac[0] = 0x02;

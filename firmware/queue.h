@@ -1,8 +1,8 @@
 /* queue.h - alerts on their way out, in RAM of fixed size, packed.
  *
- * An alert stays until a server took it, or until a person drops it. When there is no room, the oldest of the
- * least severe gives way, if it is no more severe than the new one; both cases are counted, so that the
- * device can say how many alerts were displaced. Cost: sizeof(struct queue).
+ * An alert stays until a server took it, or until a person drops it. When there is no room, the
+ * oldest of the least severe gives way, if it is no more severe than the new one; both cases are
+ * counted, so that the device can say how many alerts were displaced. Cost: sizeof(struct queue).
  */
 #ifndef TOCSIN_FIRMWARE_QUEUE_H
 #define TOCSIN_FIRMWARE_QUEUE_H
@@ -18,12 +18,12 @@
 
 /* What is kept beside the alert's own text. */
 struct queue_item {
-    uint32_t sequence;    /* Names the alert in this boot; its number for `queue`. */
+    uint32_t sequence; /* Names the alert in this boot; its number for `queue`. */
     uint32_t boot_count;
     uint64_t unix_s;
     uint64_t uptime_ms;
-    uint64_t due_ms;      /* Next try; the app's clock. */
-    uint16_t size;        /* Of this record with its texts. */
+    uint64_t due_ms; /* Next try; the app's clock. */
+    uint16_t size;   /* Of this record with its texts. */
     uint8_t severity;
     uint8_t facility;
     uint8_t attempts;     /* Tries that failed; sticks at 255. */
@@ -41,11 +41,13 @@ struct queue {
 
 void queue_init(struct queue *queue);
 
-/* Adds alert (its sequence names it). E_SPACE: everything queued is more severe; the alert is counted as
- * displaced. An item is given its recipients in pending_mask. */
-MUST_CHECK int queue_add(struct queue *queue, const struct alert *alert, uint8_t pending_mask, bool is_test);
+/* Adds alert (its sequence names it). E_SPACE: everything queued is more severe; the alert is
+ * counted as displaced. An item is given its recipients in pending_mask. */
+MUST_CHECK int queue_add(struct queue *queue, const struct alert *alert, uint8_t pending_mask,
+                         bool is_test);
 
-/* Item number index from the oldest; false: no such. The copy is changed and put back by queue_update(). */
+/* Item number index from the oldest; false: no such. The copy is changed and put back by
+ * queue_update(). */
 bool queue_item(const struct queue *queue, unsigned index, struct queue_item *item);
 void queue_update(struct queue *queue, const struct queue_item *item);
 

@@ -3,9 +3,9 @@
  *     sender_init(&sender, &params);
  *     for (;;) { while (sender_poll(&sender, &now)) { } ... sleep until sender_deadline() }
  *
- * A failure of the connection holds everything back for a while (exponential, with jitter); a failure of one
- * mail holds back that one. What the server refused for ever waits for a person. Nothing is forgotten here.
- * Call from the main loop only.
+ * A failure of the connection holds everything back for a while (exponential, with jitter); a
+ * failure of one mail holds back that one. What the server refused for ever waits for a person.
+ * Nothing is forgotten here. Call from the main loop only.
  */
 #ifndef TOCSIN_FIRMWARE_SENDER_H
 #define TOCSIN_FIRMWARE_SENDER_H
@@ -54,7 +54,8 @@ struct sender_params {
     struct link *link;
     struct tls *tls;
     struct random *random;
-    /* The CA certificates, asked for before each session: they may lie in the TLS object's own room. */
+    /* The CA certificates, asked for before each session: they may lie in the TLS object's own
+     * room. */
     const struct tls_anchors *(*anchors)(void *context);
     const char *device_id; /* Hexadecimal; makes Message-IDs unique. */
     const char *board;
@@ -67,10 +68,10 @@ struct sender_params {
 /* What the sender has to know at each poll. */
 struct sender_now {
     uint64_t now_ms;
-    uint64_t unix_ms;     /* 0: the clock is not known. */
-    const char *blocked;  /* Why nothing can be sent now; NULL: it can. */
+    uint64_t unix_ms;    /* 0: the clock is not known. */
+    const char *blocked; /* Why nothing can be sent now; NULL: it can. */
     enum sender_stage blocked_stage;
-    const char *address;  /* Our own, as text. */
+    const char *address; /* Our own, as text. */
 };
 
 struct sender {
@@ -95,10 +96,10 @@ struct sender {
     bool is_test;
     const char *waiting_said; /* The reason for waiting that the log has. */
     bool was_blocked;
-    uint8_t stage;      /* Next one to be reported. */
-    uint8_t failures;   /* Sessions that failed in a row; sticks at 255. */
-    uint64_t stage_ms;  /* When the stage in hand began. */
-    uint64_t next_ms;   /* No session before this. */
+    uint8_t stage;         /* Next one to be reported. */
+    uint8_t failures;      /* Sessions that failed in a row; sticks at 255. */
+    uint64_t stage_ms;     /* When the stage in hand began. */
+    uint64_t next_ms;      /* No session before this. */
     uint64_t link_lost_ms; /* Since when the link has been away during a session; 0: it is there. */
     uint32_t sessions, resumed, accepted, failed;
     uint64_t last_accepted_unix_s;
@@ -117,7 +118,8 @@ uint64_t sender_deadline(const struct sender *sender);
 /* Tries at once, whatever the backoff says. With is_test the next session is `test`'s. */
 void sender_hurry(struct sender *sender, bool is_test);
 
-/* The last connection's TLS in one line: "TLS 1.2 SUITE CURVE; SUBJECT KEY < ISSUER"; "" without one. */
+/* The last connection's TLS in one line: "TLS 1.2 SUITE CURVE; SUBJECT KEY < ISSUER"; "" without
+ * one. */
 void sender_describe_tls(const struct sender *sender, char *out, size_t size);
 
 const char *sender_stage_name(enum sender_stage stage); /* "DNS", "recipient", ... */

@@ -7,15 +7,15 @@
 #define TOCSIN_NET_ERROR_H
 
 enum error {
-    E_TRANSIENT = -1,   /* Try again later: 4xx, a timeout, a dropped connection, no route, no DNS. */
-    E_PERMANENT = -2,   /* This message will never go: 5xx to MAIL, RCPT or DATA. */
-    E_CONFIG = -3,      /* A person must change something: wrong password, no such host name. */
-    E_SECURITY = -4,    /* Refused on purpose; nothing secret was sent. */
-    E_INVALID = -5,     /* Malformed input. */
-    E_SPACE = -6,       /* A bounded buffer, table or flash region is full. */
-    E_IO = -7,          /* A device did not do what it was told within its bound. */
-    E_MISSING = -8,     /* What was asked for is not there. */
-    E_UNSUPPORTED = -9  /* This board or peer does not have it. */
+    E_TRANSIENT = -1, /* Try again later: 4xx, a timeout, a dropped connection, no route, no DNS. */
+    E_PERMANENT = -2, /* This message will never go: 5xx to MAIL, RCPT or DATA. */
+    E_CONFIG = -3,    /* A person must change something: wrong password, no such host name. */
+    E_SECURITY = -4,  /* Refused on purpose; nothing secret was sent. */
+    E_INVALID = -5,   /* Malformed input. */
+    E_SPACE = -6,     /* A bounded buffer, table or flash region is full. */
+    E_IO = -7,        /* A device did not do what it was told within its bound. */
+    E_MISSING = -8,   /* What was asked for is not there. */
+    E_UNSUPPORTED = -9 /* This board or peer does not have it. */
 };
 
 /* Warn when a result is dropped (style rule 4). */

@@ -200,7 +200,7 @@ struct text_date text_date(uint64_t unix_s, int32_t zone_minutes)
 {
     int64_t local = (int64_t)unix_s + (int64_t)zone_minutes * 60;
     uint64_t seconds = local > 0 ? (uint64_t)local : 0;
-    uint32_t days = (uint32_t)(seconds >> 7) / 675; /* 86,400 is 128 times 675. */
+    uint32_t days = (uint32_t)(seconds >> 7) / 675;   /* 86,400 is 128 times 675. */
     uint32_t rest = (uint32_t)seconds - days * 86400; /* Below 86,400, so that 32 bits do. */
     /* Years that begin on 1 March put the leap day last; 719,468 days lie before 1970 in that
      * count. Four times the days, and centuries and years come out by plain division. */

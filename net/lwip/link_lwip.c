@@ -1,7 +1,7 @@
 /* link_lwip.c - net/link.h over lwIP's raw TCP.
  *
- * Received pbufs are chained to link->rx and the window is opened only as the reader acknowledges, so a
- * fast server can never fill more than TCP_WND of the pool.
+ * Received pbufs are chained to link->rx and the window is opened only as the reader acknowledges,
+ * so a fast server can never fill more than TCP_WND of the pool.
  */
 #include "net/lwip/stack.h"
 #include "net/text.h"
@@ -56,7 +56,8 @@ static void failed(void *arg, err_t error)
     if (error == ERR_RST) {
         fail(link, connecting ? "connection refused" : "connection reset by the server");
     } else if (error == ERR_ABRT) {
-        fail(link, connecting ? "no answer from the server" : "connection lost: no acknowledgements");
+        fail(link,
+             connecting ? "no answer from the server" : "connection lost: no acknowledgements");
     } else {
         fail(link, "connection closed");
     }

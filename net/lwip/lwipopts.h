@@ -1,5 +1,5 @@
-/* lwipopts.h - lwIP as this device uses it: raw API, no operating system, IPv4, one interface, one TCP
- * connection at a time. Every pool is counted; what is not named here keeps lwIP's default.
+/* lwipopts.h - lwIP as this device uses it: raw API, no operating system, IPv4, one interface, one
+ * TCP connection at a time. Every pool is counted; what is not named here keeps lwIP's default.
  */
 #ifndef TOCSIN_NET_LWIP_LWIPOPTS_H
 #define TOCSIN_NET_LWIP_LWIPOPTS_H
@@ -76,7 +76,8 @@
 #define MEMP_NUM_LOCALHOSTLIST 6
 #define DNS_SERVER_PORT stack_dns_port()
 
-/* SNTP: the request carries a random number where the time would stand, and the answer must return it. */
+/* SNTP: the request carries a random number where the time would stand, and the answer must return
+ * it. */
 #define SNTP_SERVER_DNS 1
 #define SNTP_MAX_SERVERS 2
 /* Read from the lease by stack.c, when none is configured. */
@@ -89,7 +90,11 @@
 #define SNTP_RETRY_TIMEOUT 5000
 #define SNTP_RETRY_TIMEOUT_MAX 60000
 #define SNTP_UPDATE_DELAY 3600000
-#define SNTP_GET_SYSTEM_TIME_NTP(s, f) do { (s) = (s32_t)stack_random(); (f) = stack_random(); } while (0)
+#define SNTP_GET_SYSTEM_TIME_NTP(s, f) \
+    do {                               \
+        (s) = (s32_t)stack_random();   \
+        (f) = stack_random();          \
+    } while (0)
 #define SNTP_SET_SYSTEM_TIME_NTP(s, f) stack_sntp_time((u32_t)((s) + DIFF_SEC_1970_2036), (f))
 
 #endif

@@ -13,9 +13,9 @@
 
 #include <string.h>
 
-#define LINK_CHECK_MS 250    /* How often the PHY is asked. */
-#define FRAMES_A_POLL_MAX 8  /* A flood must not starve the rest of the loop. */
-#define SEND_MS_MAX 2        /* A full frame takes 1.2 ms at 10 Mbit/s. */
+#define LINK_CHECK_MS 250   /* How often the PHY is asked. */
+#define FRAMES_A_POLL_MAX 8 /* A flood must not starve the rest of the loop. */
+#define SEND_MS_MAX 2       /* A full frame takes 1.2 ms at 10 Mbit/s. */
 /* RFC 5424 6.1 wants 480 taken and recommends 2048; alerts hold 400. */
 #define DATAGRAM_BYTES 1024
 
@@ -79,7 +79,8 @@ static err_t frame_send(struct netif *netif, struct pbuf *p)
         fragment[count].size = part->len;
         count++;
     }
-    /* A ring may be one frame long: waiting for it to leave is far shorter than a retransmission. */
+    /* A ring may be one frame long: waiting for it to leave is far shorter than a retransmission.
+     */
     for (uint64_t give_up_ms = stack.params.now_ms() + SEND_MS_MAX;;) {
         int error = stack.params.nic->send(stack.params.nic, fragment, count);
 
@@ -169,8 +170,8 @@ int stack_init(const struct stack_params *params)
         ip4_addr_set_zero(&netmask);
         ip4_addr_set_zero(&gateway);
     }
-    if (netif_add(&stack.netif, &address, &netmask, &gateway, NULL, netif_begin,
-                  ethernet_input) == NULL) {
+    if (netif_add(&stack.netif, &address, &netmask, &gateway, NULL, netif_begin, ethernet_input) ==
+        NULL) {
         return E_IO;
     }
     netif_set_default(&stack.netif);

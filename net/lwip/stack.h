@@ -1,7 +1,7 @@
 /* stack.h - lwIP (NO_SYS, raw API) with one Ethernet interface, as the device uses it.
  *
- *     stack_init(&params);            once, after the random numbers are ready: ports come from them
- *     for (;;) { stack_poll(); ... }  never waits
+ *     stack_init(&params);            once, after the random numbers are ready: ports come from
+ * them for (;;) { stack_poll(); ... }  never waits
  *
  * lwIP itself keeps its state at file scope, so there is one stack. Call from the main loop only.
  * Cost: the pools in lwipopts.h.
@@ -32,12 +32,12 @@ struct stack_params {
     const char *hostname; /* Told to the DHCP server. */
     bool dhcp;
     uint32_t address, netmask, gateway;
-    uint32_t dns[2];          /* Stronger than what DHCP says. */
+    uint32_t dns[2]; /* Stronger than what DHCP says. */
     uint16_t dns_port;
-    const char *sntp[2];      /* Names or dotted addresses; both NULL: from DHCP, if it has any. */
+    const char *sntp[2]; /* Names or dotted addresses; both NULL: from DHCP, if it has any. */
     uint16_t sntp_port;
     uint64_t (*now_ms)(void);
-    uint32_t (*random)(void); /* Unpredictable 32 bits. */
+    uint32_t (*random)(void);           /* Unpredictable 32 bits. */
     void (*set_time)(uint64_t unix_ms); /* SNTP has an answer. */
     void (*panic)(const char *what, const char *file, int line) __attribute__((noreturn));
 };
@@ -45,7 +45,8 @@ struct stack_params {
 /* E_IO: the NIC does not answer; everything else of the device works without it. */
 MUST_CHECK int stack_init(const struct stack_params *params);
 
-/* Moves received frames in, runs lwIP's timers, follows the link. Returns true when there was work. */
+/* Moves received frames in, runs lwIP's timers, follows the link. Returns true when there was work.
+ */
 bool stack_poll(void);
 
 /* Milliseconds until lwIP's next timer, at most 60,000. */
@@ -64,10 +65,10 @@ struct link_lwip {
     struct link_base base;
     enum link_state state;
     struct tcp_pcb *pcb;
-    struct pbuf *rx;      /* Received and not yet acknowledged by the reader. */
-    uint16_t rx_offset;   /* Into its first part. */
+    struct pbuf *rx;    /* Received and not yet acknowledged by the reader. */
+    uint16_t rx_offset; /* Into its first part. */
     uint16_t port;
-    const char *host;     /* Borrowed while LINK_RESOLVING. */
+    const char *host; /* Borrowed while LINK_RESOLVING. */
     const char *error_text;
     ip_addr_t address;
     char peer[24];

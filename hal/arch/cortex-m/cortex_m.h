@@ -42,7 +42,7 @@
 #define MPU_RBAR_VALID (1u << 4) /* The region's number is in the low bits. */
 #define MPU_RASR 0xE000EDA0u
 #define MPU_RASR_ENABLE (1u << 0)
-#define MPU_RASR_SIZE(log2) (((log2) << 1) - 2u) /* One less than log2, from bit 1 on. */
+#define MPU_RASR_SIZE(log2) (((log2) << 1) - 2u)  /* One less than log2, from bit 1 on. */
 #define MPU_RASR_NORMAL ((1u << 19) | (1u << 17)) /* TEX 001, C 1: write-back. */
 #define MPU_RASR_AP_NONE (0u << 24)
 #define MPU_RASR_AP_FULL (3u << 24)
