@@ -376,7 +376,7 @@ static void scan_block(struct store *store, uint32_t block, const struct header 
     uint32_t at = block + header->offset;
 
     while (end - at >= ALIGN) {
-        struct record record;
+        struct record record = {0};
 
         read_record(flash, at, end, header->word[BLOCK_SALT], &record);
         if (record.state == STATE_UNREADABLE) {
