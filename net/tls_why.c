@@ -23,7 +23,7 @@ static const char advices[] =
 struct cause {
     uint16_t code;
     uint8_t alert;      /* That tells the server why we leave (RFC 5246 7.2.2); 0: none. */
-    int8_t error : 4;   /* E_* */
+    signed error : 4;   /* E_* */
     uint8_t advice : 4; /* enum advice */
     const char *text;   /* Behind a blank: said of a certificate or an alert. */
 };
