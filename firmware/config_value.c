@@ -16,9 +16,11 @@ static const char method_words[] = "plain\0login\0";
 /* Which word of the list; -1: none. */
 static int find_word(const char *list, const char *word)
 {
-    for (int i = 0; *list != '\0'; i++, list += strlen(list) + 1) {
+    for (int i = 0; *list != '\0'; i++) {
         if (text_equal_nocase(list, word)) {
             return i;
+        }
+        while (*list++ != '\0') {
         }
     }
     return -1;
