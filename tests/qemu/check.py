@@ -472,6 +472,19 @@ def no_such_name(case):
     case.status(board, r"queue +waiting 1")
 
 
+@test("static-address")
+def static_address(case):
+    """No DHCP: address, gateway and DNS as written; the server's name comes from DNS."""
+    made = case.config(case.servers.exim.port("implicit"), host=None, address="10.0.2.40/24",
+                       gateway=GUEST_HOST, dns=f"{GUEST_HOST}:{case.servers.dnsmasq.port}")
+    board = case.boot(made)
+    board.wait(r"network: address 10\.0\.2\.40 as configured", 10)
+    case.alert(board, "from a fixed address")
+    mail = case.mails()[-1]
+    case.expect("10.0.2.40" in case.text(mail), "the mail tells the address")
+    case.status(board, r"10\.0\.2\.40 as configured, gateway 10\.0\.2\.2")
+
+
 @test("no-link")
 def no_link(case):
     board = case.boot(case.config(case.servers.exim.port("implicit"), alert_link="yes"))
