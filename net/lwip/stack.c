@@ -117,27 +117,27 @@ void dhcp_set_ntp_servers(u8_t count, const ip4_addr_t *servers)
     }
 }
 
+/* Every answer of a DHCP server, renewals too, brings its own name servers; configured ones are
+ * stronger. */
 static void dns_settle(void)
 {
-    bool configured = false;
+    bool configured = stack.params.dns[0] != 0 || stack.params.dns[1] != 0;
 
-    for (u8_t i = 0; i < 2; i++) {
-        if (stack.params.dns[i] != 0) {
-            ip_addr_t server = IPADDR4_INIT(stack.params.dns[i]);
-
-            dns_setserver(i, &server);
-            configured = true;
-        } else if (configured) {
-            dns_setserver(i, NULL);
-        }
-    }
     stack.dns_from_lease = !configured;
+    for (u8_t i = 0; configured && i < 2; i++) {
+        ip_addr_t server = IPADDR4_INIT(stack.params.dns[i]);
+
+        dns_setserver(i, &server);
+    }
 }
 
 static void sntp_begin(void)
 {
     bool configured = stack.params.sntp[0] != NULL || stack.params.sntp[1] != NULL;
 
+    if (!configured && ip_addr_isany(&stack.sntp_lease[0])) {
+        return; /* Nobody to ask, unless a later lease names one. */
+    }
     sntp_setoperatingmode(SNTP_OPMODE_POLL);
     for (u8_t i = 0; i < 2; i++) {
         if (configured) {
@@ -146,10 +146,8 @@ static void sntp_begin(void)
             sntp_setserver(i, &stack.sntp_lease[i]);
         }
     }
-    if (configured || !ip_addr_isany(&stack.sntp_lease[0])) {
-        sntp_init();
-        stack.sntp_running = true;
-    }
+    sntp_init();
+    stack.sntp_running = true;
 }
 
 int stack_init(const struct stack_params *params)
@@ -241,12 +239,11 @@ bool stack_poll(void)
     }
     link_follow(stack.params.now_ms());
     work = frames_receive();
+    dns_settle();
     sys_check_timeouts();
-    if (netif_is_link_up(&stack.netif) && !ip4_addr_isany(netif_ip4_addr(&stack.netif))) {
-        if (!stack.sntp_running) {
-            dns_settle(); /* A new lease has brought its own servers. */
-            sntp_begin();
-        }
+    if (!stack.sntp_running && netif_is_link_up(&stack.netif) &&
+        !ip4_addr_isany(netif_ip4_addr(&stack.netif))) {
+        sntp_begin();
     }
     return work;
 }
