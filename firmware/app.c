@@ -557,7 +557,7 @@ static void test_poll(struct app *app)
     const char *blocked;
     struct alert alert;
 
-    if (app->test == TEST_RUNNING && now_ms - app->test_began_ms > TEST_MS_MAX) {
+    if (app->test != TEST_NONE && now_ms - app->test_began_ms > TEST_MS_MAX) {
         test_end(app, "the test took too long");
     }
     if (app->test == TEST_RUNNING && !app->sender.is_test) {

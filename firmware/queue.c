@@ -168,7 +168,10 @@ int queue_alert(const struct queue *queue, uint32_t sequence, struct alert *aler
 
 static bool before(const struct queue_item *a, const struct queue_item *b)
 {
-    return a->is_test != b->is_test ? a->is_test : a->severity < b->severity;
+    if (a->is_test != b->is_test) {
+        return a->is_test;
+    }
+    return a->yields != b->yields ? b->yields : a->severity < b->severity;
 }
 
 bool queue_due(const struct queue *queue, uint64_t now_ms, struct queue_item *best)

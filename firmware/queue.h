@@ -28,7 +28,8 @@ struct queue_item {
     uint8_t facility;
     uint8_t attempts;     /* Tries that failed; sticks at 255. */
     uint8_t pending_mask; /* Bit i: recipient i has not got it yet. */
-    bool refused;         /* Permanently; waits for a person (`queue retry`, `queue drop`). */
+    bool refused : 1;     /* Permanently; waits for a person (`queue retry`, `queue drop`). */
+    bool yields : 1;      /* Goes behind all others: connections broke on it. */
     bool is_test;         /* Came from `test`: never waits in the queue. */
 };
 
@@ -57,7 +58,8 @@ MUST_CHECK int queue_alert(const struct queue *queue, uint32_t sequence, struct 
 /* E_MISSING. */
 int queue_remove(struct queue *queue, uint32_t sequence);
 
-/* The next item that is due: a test, then the most severe, then the oldest; false: none now. */
+/* The next item that is due: a test, then the most severe, then the oldest, and those that yield
+ * last; false: none now. */
 bool queue_due(const struct queue *queue, uint64_t now_ms, struct queue_item *item);
 
 /* When the next item is due; UINT64_MAX: never. */

@@ -342,6 +342,7 @@ static void message_failed(struct sender *sender, const struct smtp_failure *fai
     sender->failed++;
     sender->item.refused = failure->error == E_PERMANENT || failure->error == E_INVALID;
     sender->item.due_ms = now_ms + backoff_ms(sender, sender->item.attempts);
+    sender->item.yields = false;
     queue_update(sender->params.queue, &sender->item);
     sender->have_item = false;
 }
@@ -481,6 +482,8 @@ static void end(struct sender *sender, const struct sender_now *now)
     if (sender->have_item) {
         sender->item.attempts += sender->item.attempts < UINT8_MAX ? 1 : 0;
         sender->item.refused = error == E_PERMANENT; /* Refused in the middle of its body. */
+        /* Once may happen to any; twice, and it may be this mail that breaks connections. */
+        sender->item.yields = sender->item.attempts > 1;
         queue_update(sender->params.queue, &sender->item);
         sender->have_item = false;
     }

@@ -521,6 +521,24 @@ static void test_test_with_a_bad_cable(void **state)
     assert_true(answered_ok("help\r"));
 }
 
+/* A session that crawls does not keep the console for ever. */
+static void test_test_behind_a_slow_session(void **state)
+{
+    (void)state;
+    begin(COMMON QUIET "command_timeout = 600\n");
+    set_clock();
+    device.server.drop = SIM_DROP_SILENT;
+    device.server.drop_rx = 10; /* In the middle of EHLO. */
+    datagram("<27>gate: hello");
+    sim_device_run(&device, 10);
+    assert_true(device.app.sender.running);
+    sim_device_type(&device, "test\r");
+    sim_device_run(&device, 245000);
+    assert_true(device.app.sender.running);
+    assert_true(on_screen("\r\nerror: "));
+    assert_true(answered_ok("help\r"));
+}
+
 /* --- A device without what it needs --- */
 
 static void test_no_config(void **state)
@@ -591,6 +609,7 @@ int main(void)
         cmocka_unit_test_teardown(test_test, end),
         cmocka_unit_test_teardown(test_test_fails, end),
         cmocka_unit_test_teardown(test_test_with_a_bad_cable, end),
+        cmocka_unit_test_teardown(test_test_behind_a_slow_session, end),
         cmocka_unit_test_teardown(test_no_config, end),
         cmocka_unit_test_teardown(test_bad_config, end),
         cmocka_unit_test_teardown(test_no_seed, end),

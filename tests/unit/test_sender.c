@@ -431,6 +431,44 @@ static void test_transient_session(void **state)
     }
 }
 
+/* A mail on which the connection breaks each time does not stand in the others' way for long. */
+static void test_mail_that_breaks(void **state)
+{
+    static struct fixture f;
+    struct queue_item item;
+
+    (void)state;
+    begin(&f, ONE_RECIPIENT, 1);
+    add(&f, SEVERITY_CRITICAL, false);
+    add(&f, SEVERITY_NOTICE, false);
+    add(&f, SEVERITY_NOTICE, false);
+    for (unsigned i = 0; i < 6; i++) {
+        uint32_t failed = f.sender.failed;
+
+        f.server.answer_count = 0;
+        sim_server_answer(&f.server, ".", "421 4.3.2 filter crashed", 1);
+        while (f.sender.failed == failed) {
+            /* The server breaks on the first alert only. */
+            if (f.sender.have_item && f.sender.item.sequence != 1) {
+                f.server.answer_count = 0;
+            } else if (f.sender.have_item && f.server.answer_count == 0) {
+                sim_server_answer(&f.server, ".", "421 4.3.2 filter crashed", 1);
+            }
+            if (!poll_once(&f)) {
+                f.now_ms++;
+            }
+        }
+    }
+    assert_int_equal(f.queue.count, 1);
+    assert_int_equal(taken(&f, 2), 1);
+    assert_int_equal(taken(&f, 3), 1);
+    assert_true(queue_item(&f.queue, 0, &item));
+    assert_int_equal(item.attempts, 6);
+    f.server.answer_count = 0;
+    run(&f, 2 * RETRY_MAX_MS);
+    assert_settled(&f);
+}
+
 /* A 5xx waits for a person, for as long as it takes. */
 static void test_permanent(void **state)
 {
@@ -661,6 +699,7 @@ int main(void)
         cmocka_unit_test(test_no_answer),
         cmocka_unit_test(test_transient),
         cmocka_unit_test(test_transient_session),
+        cmocka_unit_test(test_mail_that_breaks),
         cmocka_unit_test(test_permanent),
         cmocka_unit_test(test_partial),
         cmocka_unit_test(test_partial_again),
