@@ -469,6 +469,26 @@ static void test_mail_that_breaks(void **state)
     assert_settled(&f);
 }
 
+/* An alert that gives way while it is being sent: taken once, and nothing is left behind. */
+static void test_displaced_in_hand(void **state)
+{
+    static struct fixture f;
+    struct queue_item item;
+
+    (void)state;
+    begin(&f, ONE_RECIPIENT, 1);
+    add(&f, SEVERITY_DEBUG, false);
+    while (!f.sender.have_item) {
+        (void)poll_once(&f);
+    }
+    while (f.queue.displaced == 0) {
+        add(&f, SEVERITY_ERROR, false);
+    }
+    assert_true(queue_item(&f.queue, 0, &item) && item.sequence == 2);
+    run(&f, 60000);
+    assert_settled(&f);
+}
+
 /* A 5xx waits for a person, for as long as it takes. */
 static void test_permanent(void **state)
 {
@@ -700,6 +720,7 @@ int main(void)
         cmocka_unit_test(test_transient),
         cmocka_unit_test(test_transient_session),
         cmocka_unit_test(test_mail_that_breaks),
+        cmocka_unit_test(test_displaced_in_hand),
         cmocka_unit_test(test_permanent),
         cmocka_unit_test(test_partial),
         cmocka_unit_test(test_partial_again),
