@@ -46,6 +46,21 @@ static void drop_rx(struct link_lwip *link)
     link->rx_offset = 0;
 }
 
+/* Frees the pbufs that hold nothing unread. */
+static void drop_read(struct link_lwip *link)
+{
+    while (link->rx != NULL && link->rx_offset >= link->rx->len) {
+        struct pbuf *next = link->rx->next;
+
+        link->rx_offset = (uint16_t)(link->rx_offset - link->rx->len);
+        if (next != NULL) {
+            pbuf_ref(next);
+        }
+        pbuf_free(link->rx);
+        link->rx = next;
+    }
+}
+
 /* lwIP has already freed the pcb when it calls this. */
 static void failed(void *arg, err_t error)
 {
@@ -78,6 +93,7 @@ static err_t received(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t erro
     } else {
         pbuf_cat(link->rx, p);
     }
+    drop_read(link); /* lwIP trims what came twice, and leaves empty pbufs in front. */
     return ERR_OK;
 }
 
@@ -234,16 +250,7 @@ static void rx_ack(struct link *base, size_t size)
     if (link->pcb != NULL) {
         tcp_recved(link->pcb, (u16_t)size);
     }
-    while (link->rx != NULL && link->rx_offset >= link->rx->len) {
-        struct pbuf *next = link->rx->next;
-
-        link->rx_offset = (uint16_t)(link->rx_offset - link->rx->len);
-        if (next != NULL) {
-            pbuf_ref(next);
-        }
-        pbuf_free(link->rx);
-        link->rx = next;
-    }
+    drop_read(link);
 }
 
 static void end(struct link_lwip *link, bool orderly)
@@ -253,8 +260,11 @@ static void end(struct link_lwip *link, bool orderly)
     forget_pcb(link);
     drop_rx(link);
     link->state = LINK_IDLE;
-    if (pcb != NULL && (!orderly || tcp_close(pcb) != ERR_OK)) {
-        tcp_abort(pcb);
+    if (pcb != NULL) {
+        tcp_setprio(pcb, TCP_PRIO_MIN); /* Its FIN may go unanswered: a new one takes its place. */
+        if (!orderly || tcp_close(pcb) != ERR_OK) {
+            tcp_abort(pcb);
+        }
     }
 }
 
