@@ -143,8 +143,7 @@ void sender_describe_tls(const struct sender *sender, char *out, size_t size)
     }
 
     /* A resumed session shows no chain: it stands for the one that was verified under this name. */
-    text_format(&text, "%s %s%s%s", info->version, info->suite,
-                info->resumed ? ", resumed; " : " ",
+    text_format(&text, "%s %s%s%s", info->version, info->suite, info->resumed ? ", resumed; " : " ",
                 info->resumed ? sender->tls_params.server_name : info->curve);
     for (size_t i = 0; i < info->chain_count && i < TLS_CHAIN_MAX; i++) {
         text_format(&text, "%s%s %s", i == 0 ? "; " : " < ", info->chain[i].subject,
