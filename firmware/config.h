@@ -63,6 +63,23 @@ struct config {
     uint32_t connect_timeout_s, greeting_timeout_s, command_timeout_s, body_timeout_s,
         accept_timeout_s;
     uint32_t retry_min_s, retry_max_s; /* Exponential backoff between these, with jitter. */
+    uint32_t expire_s;
+
+    /* A second mail server; "" in mailhub2.host: none. */
+    struct config_endpoint mailhub2;
+    char tls2_name[CONFIG_HOST_BYTES];
+    enum smtp_tls tls2; /* Settled like tls. */
+    uint8_t tls2_written;
+    char auth_user2[CONFIG_SECRET_BYTES];
+    char auth_pass2[CONFIG_SECRET_BYTES];
+
+    /* Storms (policy.h) and the provider's limits (limits.h); 0: off. */
+    uint32_t repeat_window_s, alerts_per_hour, digest_delay_s;
+    uint32_t limit_minute, limit_hour, limit_day;
+
+    /* Configuration on the device (candidate.h). */
+    bool confirm;
+    uint32_t confirm_timeout_s;
 
     /* Network. Addresses are in network byte order; 0 is unset. */
     bool dhcp;

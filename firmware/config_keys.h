@@ -69,6 +69,39 @@
         "The first wait after a failure; each further one is twice as long, with jitter.") \
     KEY(retry_max_s, SECONDS, "retry_max", 86400, "15m", \
         "The longest wait between two tries.") \
+    KEY(expire_s, SECONDS, "expire", 2592000, "5d", \
+        "An alert that could not be sent for so long is given up: kept, reported, and not tried " \
+        "again before `queue retry`.") \
+    KEY(mailhub2, ENDPOINT, "mailhub2", 0, "", \
+        "A second submission server, tried when the first fails. Ports as for `mailhub`.") \
+    KEY(tls2_written, TLS, "tls2", 0, "", \
+        "As `tls`, for `mailhub2`.") \
+    KEY(tls2_name, HOST, "tls_name2", 0, "", \
+        "As `tls_name`, for `mailhub2`.") \
+    KEY(auth_user2, TEXT, "auth_user2", 0, "", \
+        "The user at `mailhub2`. Without it there is no login there: the first server's password " \
+        "is for the first server.") \
+    KEY(auth_pass2, SECRET, "auth_pass2", 0, "", \
+        "The password of `auth_user2`.") \
+    KEY(repeat_window_s, SECONDS, "repeat_window", 86400, "10m", \
+        "An alert like one within this time before it is counted, not sent again; `off` sends " \
+        "each.") \
+    KEY(alerts_per_hour, NUMBER, "alerts_per_hour", 10000, "60", \
+        "So many alerts an hour become mails of their own, further ones lines of a digest; " \
+        "critical and worse always go by themselves. `off`: no digest.") \
+    KEY(digest_delay_s, SECONDS, "digest_delay", 86400, "15m", \
+        "How long a digest collects, from its first line on.") \
+    KEY(limit_minute, NUMBER, "limit_minute", 10000, "off", \
+        "The provider's limit: messages a minute, whatever happens.") \
+    KEY(limit_hour, NUMBER, "limit_hour", 100000, "off", \
+        "Messages an hour.") \
+    KEY(limit_day, NUMBER, "limit_day", 1000000, "off", \
+        "Messages a day.") \
+    KEY(confirm, BOOL, "confirm", 0, "no", \
+        "A configuration that is committed on the device is first tried: unless a test mail gets " \
+        "out with it, the one before comes back.") \
+    KEY(confirm_timeout_s, SECONDS, "confirm_timeout", 86400, "5m", \
+        "How long such a try may take.") \
     KEY(address, NETWORK, "address", 0, "dhcp", \
         "This device's IPv4 address.") \
     KEY(netmask, NETMASK, "netmask", 0, "", \

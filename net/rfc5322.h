@@ -13,12 +13,14 @@
 
 #include "net/alert.h"
 #include "net/error.h"
+#include "net/text.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define RFC5322_LINE_BYTES 998 /* RFC 5322 2.1.1, without CRLF. */
+#define RFC5322_DIGEST_LINE_BYTES 600
 
 /* What the pointers lead to is borrowed until the last read. */
 struct rfc5322_fields {
@@ -36,6 +38,11 @@ struct rfc5322_fields {
     int32_t zone_minutes;   /* Offset of the zone of Date and body, -720..840. */
     uint32_t attempt;       /* 1 on the first try; the body tells a late one. */
     bool eight_bit; /* The server takes 8BITMIME; otherwise quoted-printable where needed. */
+    /* A digest: its lines come from here, index from 0; false: no more. NULL: one alert. The text
+     * is empty and takes RFC5322_DIGEST_LINE_BYTES. Asked for in order, and again from 0 when the
+     * message is made again: with the same answers. */
+    bool (*line)(void *context, unsigned index, struct text *out);
+    void *line_context;
 };
 
 #include "net/rfc5322_state.h" /* struct rfc5322; private. */
