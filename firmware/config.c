@@ -5,14 +5,14 @@
 #include <string.h>
 
 #define MEMBER_BYTES(field) sizeof(((struct config *)0)->field)
-#define KEY_ROW(field, type, name, high, initial, help) \
-    {offsetof(struct config, field), CONFIG_##type, (high) > 0 ? (high) : MEMBER_BYTES(field)},
-#define OLD_ROW(id, type, name, help) {0, CONFIG_##type, 0},
+#define KEY_ROW(field, type, name, low, high, initial, help) \
+    {offsetof(struct config, field), CONFIG_##type, low, (high) > 0 ? (high) : MEMBER_BYTES(field)},
+#define OLD_ROW(id, type, name, help) {0, CONFIG_##type, 0, 0},
 
 const struct config_key config_keys[CONFIG_KEY_COUNT] = {CONFIG_KEYS(KEY_ROW, OLD_ROW)};
 
 /* Name and default of each row: a table without pointers. */
-#define KEY_STRINGS(field, type, name, high, initial, help) name "\0" initial "\0"
+#define KEY_STRINGS(field, type, name, low, high, initial, help) name "\0" initial "\0"
 #define OLD_STRINGS(id, type, name, help) name "\0\0"
 
 static const char key_strings[] = CONFIG_KEYS(KEY_STRINGS, OLD_STRINGS);
@@ -22,7 +22,7 @@ static const char key_strings[] = CONFIG_KEYS(KEY_STRINGS, OLD_STRINGS);
 static const char fault_words[] = CONFIG_FAULTS(FAULT_WORDS);
 
 _Static_assert(CONFIG_KEY_COUNT <= CONFIG_KEY_MAX, "the reader has a line number for each key");
-_Static_assert(sizeof(struct config) <= 2560, "what config.h promises");
+_Static_assert(sizeof(struct config) <= 2688, "what config.h promises");
 _Static_assert(sizeof(struct config_reader) <= 1024, "what config.h promises");
 _Static_assert(CONFIG_TEXT_BYTES < UINT16_MAX, "line numbers are 16 bits wide");
 
@@ -330,6 +330,20 @@ size_t config_to(const struct config *config, const char **out, size_t max)
         out[count] = at;
     }
     return count;
+}
+
+unsigned config_servers(const struct config *config)
+{
+    return config->mailhub.host[0] == '\0' ? 0 : config->mailhub2.host[0] == '\0' ? 1 : 2;
+}
+
+void config_server(const struct config *config, unsigned index, struct config_server *view)
+{
+    *view = index == 0
+                ? (struct config_server){&config->mailhub, config->tls_name, config->auth_user,
+                                         config->auth_pass, config->tls}
+                : (struct config_server){&config->mailhub2, config->tls2_name, config->auth_user2,
+                                         config->auth_pass2, config->tls2};
 }
 
 size_t config_show_line(const struct config *config, unsigned index, char *out, size_t size)

@@ -12,8 +12,8 @@
  *     config_push(&reader, text, size);  ... as often as there is text
  *     errors = config_end(&reader);      0: config is valid as a whole
  *
- * Cost: sizeof(struct config) is under 2.5 KB, sizeof(struct config_reader) under 1 KB; a reader
- * may lie on the stack. Nothing here waits or allocates.
+ * Cost: sizeof(struct config) is 2.6 KB, sizeof(struct config_reader) under 1 KB; a reader may lie
+ * on the stack. Nothing here waits or allocates.
  */
 #ifndef TOCSIN_FIRMWARE_CONFIG_H
 #define TOCSIN_FIRMWARE_CONFIG_H
@@ -132,6 +132,19 @@ void config_defaults(struct config *config);
 
 /* Fills out with up to max pointers into config; returns how many. */
 size_t config_to(const struct config *config, const char **out, size_t max);
+
+/* One mail server: a view of config. */
+struct config_server {
+    const struct config_endpoint *endpoint;
+    const char *tls_name;
+    const char *user; /* "": no login. */
+    const char *password;
+    enum smtp_tls tls;
+};
+
+/* How many mail servers there are, 0 to 2; and one of them, 0 being `mailhub`. */
+unsigned config_servers(const struct config *config);
+void config_server(const struct config *config, unsigned index, struct config_server *view);
 
 /* `config show`: writes line `index` ("key = value", secrets as "********") to out. Returns its
  * length, 0: past the last. Certificates are not among them. 300 bytes hold every line; the lines

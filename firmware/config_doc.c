@@ -1,7 +1,7 @@
 /* The table of docs/config.md, and what else only the host tools ask of the keys. */
 #include "firmware/config_table.h"
 
-#define HELP_ROW(field, type, name, high, initial, help) help,
+#define HELP_ROW(field, type, name, low, high, initial, help) help,
 #define OLD_HELP_ROW(id, type, name, help) help,
 
 static const char *const help[CONFIG_KEY_COUNT] = {CONFIG_KEYS(HELP_ROW, OLD_HELP_ROW)};

@@ -38,6 +38,11 @@ static const struct {
      "TLS_CA_File = FILE.pem, or the PEM block itself"},
     {CONFIG_MISSING, CONFIG_KEY_auth_pass, "missing; expected the password of auth_user"},
     {CONFIG_MISSING, CONFIG_KEY_auth_user, "missing; expected the user whom auth_pass belongs to"},
+    {CONFIG_MISSING, CONFIG_KEY_mailhub2,
+     "missing; the other keys that end in 2 are about it: expected mailhub2 = HOST:PORT"},
+    {CONFIG_MISSING, CONFIG_KEY_auth_pass2, "missing; expected the password of auth_user2"},
+    {CONFIG_MISSING, CONFIG_KEY_auth_user2,
+     "missing; expected the user whom auth_pass2 belongs to"},
     {CONFIG_MISSING, CONFIG_KEY_netmask,
      "missing; a static address needs it: expected address = ADDRESS/LENGTH"},
     {CONFIG_NO_DOMAIN, CONFIG_KEY_to,
@@ -48,6 +53,7 @@ static const struct {
      "UseTLS or UseSTARTTLS says something else; expected only one of them to be written"},
     {CONFIG_CLASH, CONFIG_KEY_retry_min_s, "expected retry_max to be at least retry_min"},
     {CONFIG_CLASH, CONFIG_KEY_retry_max_s, "expected retry_max to be at least retry_min"},
+    {CONFIG_CLASH, CONFIG_KEY_mailhub2, "the same server as mailhub; expected another one"},
     {CONFIG_CLASH, CONFIG_KEY_sntp, "expected off alone, or a server"},
     {CONFIG_CLEAR, CONFIG_KEY_use_tls,
      "UseTLS = NO does not suffice to send in clear text: expected YES, or tls = off if that is "
@@ -57,6 +63,9 @@ static const struct {
      "YES, or tls = off if clear text is really meant"},
     {CONFIG_CLEAR, CONFIG_KEY_auth_user,
      "tls = off would send the password in clear text: expected TLS, or no auth_user, or "
+     "auth_without_tls = yes if that is really meant"},
+    {CONFIG_CLEAR, CONFIG_KEY_auth_user2,
+     "tls2 = off would send the password in clear text: expected TLS, or no auth_user2, or "
      "auth_without_tls = yes if that is really meant"},
     {CONFIG_NO_PAIR, ANY, "expected a line `key = value`, a comment or nothing"},
     {CONFIG_NO_END, ANY, "this PEM block has no -----END CERTIFICATE----- line"},
@@ -80,8 +89,9 @@ static const char *const expected[] = {
     [CONFIG_SWITCH] = "yes or no",
     [CONFIG_TLS] =
         "implicit, starttls or on (the port decides), or off if clear text is really meant",
-    [CONFIG_SECONDS] = "a time (30, 30s, 5m, 1h) in seconds from 1 to ",
-    [CONFIG_PORT] = "a port number from 0 to ",
+    [CONFIG_SECONDS] = "a time (30, 30s, 5m, 1h, 1d) in seconds from ",
+    [CONFIG_NUMBER] = "a number from ",
+    [CONFIG_PORT] = "a port number from ",
     [CONFIG_NETWORK] = "dhcp, or an IPv4 address like 192.0.2.10/24",
     [CONFIG_NETMASK] = "a mask from 128.0.0.0 to 255.255.255.252",
     [CONFIG_IPV4] = "an IPv4 address",
@@ -103,8 +113,10 @@ void config_value_expected(const struct config_key *key, struct text *out)
     text_add(out, expected[key->type]);
     if (key->type == CONFIG_TEXT || key->type == CONFIG_SECRET) {
         text_format(out, "%u bytes", (unsigned)key->limit - 1);
-    } else if (key->type == CONFIG_SECONDS || key->type == CONFIG_PORT) {
-        text_add_u32(out, key->limit);
+    } else if (key->type == CONFIG_SECONDS || key->type == CONFIG_NUMBER ||
+               key->type == CONFIG_PORT) {
+        text_format(out, "%u to %u%s", key->low, (unsigned)key->limit,
+                    key->low == 0 ? ", or off" : "");
     }
 }
 

@@ -1,11 +1,11 @@
 /* config_keys.h - the one table of the configuration: private to config*.c.
  *
- * A row is KEY(field, TYPE, "name", high, "default", "help"):
+ * A row is KEY(field, TYPE, "name", low, high, "default", "help"):
  *
  * - field is the member of struct config that it fills, and names the row in the code;
  * - a name is matched without case, blanks, '_' and '-', so that auth_user is ssmtp's AuthUser too;
- * - high is the highest value of a number, the port of an endpoint; 0: the member's size is the
- *   bound;
+ * - low and high are the bounds of a number, and where low is 0 it may be written `off`; high is
+ *   the default port of an endpoint; 0: the member's size is the bound;
  * - the default is a text that the reader takes like a person's; "" is none.
  *
  * OLD(id, TYPE, "name", "help") is a name that fills nothing of its own: another one of the row
@@ -16,120 +16,120 @@
 
 /* clang-format off */
 #define CONFIG_KEYS(KEY, OLD) \
-    KEY(to, MAILBOXES, "root", 0, "", \
+    KEY(to, MAILBOXES, "root", 0, 0, "", \
         "Who gets the alerts; up to 8, on one line or on several. A name without `@` gets " \
         "`rewrite_domain`.") \
     OLD(to_too, ALIAS, "to", \
         "Another name of `root`.") \
-    KEY(mailhub, ENDPOINT, "mailhub", 0, "", \
+    KEY(mailhub, ENDPOINT, "mailhub", 0, 0, "", \
         "The submission server. Without a port: 465, or 587 where STARTTLS is asked for, or 25 " \
         "with `tls = off`.") \
-    KEY(auth_user, TEXT, "auth_user", 0, "", \
+    KEY(auth_user, TEXT, "auth_user", 0, 0, "", \
         "The user to log in as. Without it there is no login.") \
-    KEY(auth_pass, SECRET, "auth_pass", 0, "", \
+    KEY(auth_pass, SECRET, "auth_pass", 0, 0, "", \
         "The password of `auth_user`.") \
-    KEY(tls_written, TLS, "tls", 0, "", \
+    KEY(tls_written, TLS, "tls", 0, 0, "", \
         "How the connection is protected; without it the port decides. Only `off` lets mail go " \
         "in clear text.") \
-    KEY(use_tls, SWITCH, "use_tls", 0, "", \
+    KEY(use_tls, SWITCH, "use_tls", 0, 0, "", \
         "ssmtp's way to write `tls`. `NO` alone is an error: write `tls = off` if clear text " \
         "is meant.") \
-    KEY(use_starttls, SWITCH, "use_starttls", 0, "", \
+    KEY(use_starttls, SWITCH, "use_starttls", 0, 0, "", \
         "ssmtp's way to write `tls = starttls`. Port 465 stays TLS on connect.") \
     OLD(tls_ca_file, FILE, "tls_ca_file", \
         "The CA certificates (PEM) that the server is verified against. The tool that writes the " \
         "flash image puts them in its place; on the device the PEM blocks stand in the text " \
         "itself.") \
-    KEY(tls_name, HOST, "tls_name", 0, "", \
+    KEY(tls_name, HOST, "tls_name", 0, 0, "", \
         "The name that the server's certificate must bear; `mailhub`'s host if not written.") \
-    KEY(auth_without_tls, BOOL, "auth_without_tls", 0, "no", \
+    KEY(auth_without_tls, BOOL, "auth_without_tls", 0, 0, "no", \
         "Lets the password go in clear text, together with `tls = off`.") \
-    KEY(from, MAILBOX, "from", 0, "", \
+    KEY(from, MAILBOX, "from", 0, 0, "", \
         "The sender. If not written: see below.") \
-    KEY(from_name, TEXT, "from_name", 0, "", \
+    KEY(from_name, TEXT, "from_name", 0, 0, "", \
         "The name shown beside the sender's address; `hostname` if not written.") \
-    KEY(rewrite_domain, DOMAIN, "rewrite_domain", 0, "", \
+    KEY(rewrite_domain, DOMAIN, "rewrite_domain", 0, 0, "", \
         "The domain of addresses that have none, and of the sender.") \
-    KEY(hostname, DOMAIN, "hostname", 0, "tocsin", \
+    KEY(hostname, DOMAIN, "hostname", 0, 0, "tocsin", \
         "What this device calls itself, to the mail server and in each mail.") \
-    KEY(from_line_override, BOOL, "from_line_override", 0, "no", \
+    KEY(from_line_override, BOOL, "from_line_override", 0, 0, "no", \
         "No effect: every mail is the device's own, with `from` as its sender.") \
-    KEY(connect_timeout_s, SECONDS, "connect_timeout", 600, "30", \
+    KEY(connect_timeout_s, SECONDS, "connect_timeout", 1, 600, "30", \
         "For one connection to open, TLS included.") \
-    KEY(greeting_timeout_s, SECONDS, "greeting_timeout", 3600, "60", \
+    KEY(greeting_timeout_s, SECONDS, "greeting_timeout", 1, 3600, "60", \
         "For the server's greeting (RFC 5321 would wait 5 minutes).") \
-    KEY(command_timeout_s, SECONDS, "command_timeout", 3600, "60", \
+    KEY(command_timeout_s, SECONDS, "command_timeout", 1, 3600, "60", \
         "For the reply to a command (RFC 5321: 5 minutes).") \
-    KEY(body_timeout_s, SECONDS, "body_timeout", 3600, "60", \
+    KEY(body_timeout_s, SECONDS, "body_timeout", 1, 3600, "60", \
         "For the server to take a piece of the message (RFC 5321: 3 minutes).") \
-    KEY(accept_timeout_s, SECONDS, "accept_timeout", 3600, "120", \
+    KEY(accept_timeout_s, SECONDS, "accept_timeout", 1, 3600, "120", \
         "For the reply to the whole message (RFC 5321: 10 minutes). Too short a time means " \
         "doubled mails.") \
-    KEY(retry_min_s, SECONDS, "retry_min", 86400, "10", \
+    KEY(retry_min_s, SECONDS, "retry_min", 1, 86400, "10", \
         "The first wait after a failure; each further one is twice as long, with jitter.") \
-    KEY(retry_max_s, SECONDS, "retry_max", 86400, "15m", \
+    KEY(retry_max_s, SECONDS, "retry_max", 1, 86400, "15m", \
         "The longest wait between two tries.") \
-    KEY(expire_s, SECONDS, "expire", 2592000, "5d", \
+    KEY(expire_s, SECONDS, "expire", 1, 2592000, "5d", \
         "An alert that could not be sent for so long is given up: kept, reported, and not tried " \
         "again before `queue retry`.") \
-    KEY(mailhub2, ENDPOINT, "mailhub2", 0, "", \
+    KEY(mailhub2, ENDPOINT, "mailhub2", 0, 0, "", \
         "A second submission server, tried when the first fails. Ports as for `mailhub`.") \
-    KEY(tls2_written, TLS, "tls2", 0, "", \
+    KEY(tls2_written, TLS, "tls2", 0, 0, "", \
         "As `tls`, for `mailhub2`.") \
-    KEY(tls2_name, HOST, "tls_name2", 0, "", \
+    KEY(tls2_name, HOST, "tls_name2", 0, 0, "", \
         "As `tls_name`, for `mailhub2`.") \
-    KEY(auth_user2, TEXT, "auth_user2", 0, "", \
+    KEY(auth_user2, TEXT, "auth_user2", 0, 0, "", \
         "The user at `mailhub2`. Without it there is no login there: the first server's password " \
         "is for the first server.") \
-    KEY(auth_pass2, SECRET, "auth_pass2", 0, "", \
+    KEY(auth_pass2, SECRET, "auth_pass2", 0, 0, "", \
         "The password of `auth_user2`.") \
-    KEY(repeat_window_s, SECONDS, "repeat_window", 86400, "10m", \
+    KEY(repeat_window_s, SECONDS, "repeat_window", 0, 86400, "10m", \
         "An alert like one within this time before it is counted, not sent again; `off` sends " \
         "each.") \
-    KEY(alerts_per_hour, NUMBER, "alerts_per_hour", 10000, "60", \
+    KEY(alerts_per_hour, NUMBER, "alerts_per_hour", 0, 10000, "60", \
         "So many alerts an hour become mails of their own, further ones lines of a digest; " \
         "critical and worse always go by themselves. `off`: no digest.") \
-    KEY(digest_delay_s, SECONDS, "digest_delay", 86400, "15m", \
+    KEY(digest_delay_s, SECONDS, "digest_delay", 0, 86400, "15m", \
         "How long a digest collects, from its first line on.") \
-    KEY(limit_minute, NUMBER, "limit_minute", 10000, "off", \
+    KEY(limit_minute, NUMBER, "limit_minute", 0, 10000, "off", \
         "The provider's limit: messages a minute, whatever happens.") \
-    KEY(limit_hour, NUMBER, "limit_hour", 100000, "off", \
+    KEY(limit_hour, NUMBER, "limit_hour", 0, 100000, "off", \
         "Messages an hour.") \
-    KEY(limit_day, NUMBER, "limit_day", 1000000, "off", \
+    KEY(limit_day, NUMBER, "limit_day", 0, 1000000, "off", \
         "Messages a day.") \
-    KEY(confirm, BOOL, "confirm", 0, "no", \
+    KEY(confirm, BOOL, "confirm", 0, 0, "no", \
         "A configuration that is committed on the device is first tried: unless a test mail gets " \
         "out with it, the one before comes back.") \
-    KEY(confirm_timeout_s, SECONDS, "confirm_timeout", 86400, "5m", \
+    KEY(confirm_timeout_s, SECONDS, "confirm_timeout", 10, 86400, "5m", \
         "How long such a try may take.") \
-    KEY(address, NETWORK, "address", 0, "dhcp", \
+    KEY(address, NETWORK, "address", 0, 0, "dhcp", \
         "This device's IPv4 address.") \
-    KEY(netmask, NETMASK, "netmask", 0, "", \
+    KEY(netmask, NETMASK, "netmask", 0, 0, "", \
         "The mask of a static `address` that has no `/LENGTH`.") \
-    KEY(gateway, IPV4, "gateway", 0, "", \
+    KEY(gateway, IPV4, "gateway", 0, 0, "", \
         "The router, with a static `address`.") \
-    KEY(dns, SERVERS, "dns", 53, "", \
+    KEY(dns, SERVERS, "dns", 0, 53, "", \
         "Up to 2 name servers, IPv4 addresses. DHCP's are used if not written.") \
-    KEY(host, HOSTS, "host", 0, "", \
+    KEY(host, HOSTS, "host", 0, 0, "", \
         "A host name that needs no name server; up to 6 such lines.") \
-    KEY(sntp, ENDPOINTS, "sntp", 123, "pool.ntp.org", \
+    KEY(sntp, ENDPOINTS, "sntp", 0, 123, "pool.ntp.org", \
         "Up to 2 time servers, or `off`. Certificates cannot be checked before the time is " \
         "known.") \
-    KEY(syslog_port, PORT, "syslog_port", 65535, "514", \
+    KEY(syslog_port, PORT, "syslog_port", 0, 65535, "514", \
         "The UDP port that takes syslog messages; 0 or `off` for none.") \
-    KEY(syslog_severity, SEVERITY, "syslog_severity", 0, "notice", \
+    KEY(syslog_severity, SEVERITY, "syslog_severity", 0, 0, "notice", \
         "Messages of this severity and worse become alerts.") \
-    KEY(syslog_facilities, FACILITIES, "syslog_facility", 0, "all", \
+    KEY(syslog_facilities, FACILITIES, "syslog_facility", 0, 0, "all", \
         "The facilities that are taken.") \
-    KEY(syslog_match, TEXT, "syslog_match", 0, "", \
+    KEY(syslog_match, TEXT, "syslog_match", 0, 0, "", \
         "Only messages that hold this text become alerts; ASCII case does not count.") \
-    KEY(syslog_ignore, TEXT, "syslog_ignore", 0, "", \
+    KEY(syslog_ignore, TEXT, "syslog_ignore", 0, 0, "", \
         "Messages that hold this text never become alerts.") \
-    KEY(alert_boot, BOOL, "alert_boot", 0, "yes", \
+    KEY(alert_boot, BOOL, "alert_boot", 0, 0, "yes", \
         "An alert at each start, with the reason of the reset.") \
-    KEY(alert_link, BOOL, "alert_link", 0, "yes", \
+    KEY(alert_link, BOOL, "alert_link", 0, 0, "yes", \
         "An alert when the network link went down or came up.") \
-    KEY(zone_minutes, ZONE, "timezone", 0, "UTC", \
+    KEY(zone_minutes, ZONE, "timezone", 0, 0, "UTC", \
         "Of the times in mails; there is no daylight saving.") \
     OLD(auth_method, METHOD, "auth_method", \
         "No effect: PLAIN or LOGIN is chosen from what the server offers.") \

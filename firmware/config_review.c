@@ -21,6 +21,17 @@ static void review_recipients(struct config_reader *reader)
     }
 }
 
+/* The same server again helps nobody when it is away. */
+static void review_servers(struct config_reader *reader)
+{
+    const struct config *config = reader->config;
+
+    if (config_servers(config) == 2 && config->mailhub.port == config->mailhub2.port &&
+        text_equal_nocase(config->mailhub.host, config->mailhub2.host)) {
+        config_fail(reader, CONFIG_KEY_mailhub2, CONFIG_CLASH);
+    }
+}
+
 static uint32_t host_order(uint32_t address_be)
 {
     uint8_t octet[4];
@@ -79,6 +90,9 @@ static void review_names(struct config_reader *reader)
     if (!resolvable(config, config->mailhub.host)) {
         config_fail(reader, CONFIG_KEY_mailhub, CONFIG_NO_DNS);
     }
+    if (!resolvable(config, config->mailhub2.host)) {
+        config_fail(reader, CONFIG_KEY_mailhub2, CONFIG_NO_DNS);
+    }
     if (config_written(reader, CONFIG_KEY_sntp) &&
         (!resolvable(config, config->sntp[0].host) || !resolvable(config, config->sntp[1].host))) {
         config_fail(reader, CONFIG_KEY_sntp, CONFIG_NO_DNS);
@@ -109,6 +123,7 @@ int config_review(struct config_reader *reader)
 
     if (reader->text_bytes <= CONFIG_TEXT_BYTES) {
         review_recipients(reader);
+        review_servers(reader);
         if (config->dhcp || config->address != 0) { /* Or `address` has its error already. */
             review_network(reader);
         }

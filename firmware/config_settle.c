@@ -102,38 +102,45 @@ static void settle_from(struct config_reader *reader)
     (void)complete_address(reader, CONFIG_KEY_from, from, &end, from + sizeof config->from);
 }
 
+/* One of the two mail servers: what was written about it, and where it is settled. */
+struct server {
+    enum config_key_id hub, tls_key, name_key, user_key, pass_key;
+    struct config_endpoint *endpoint;
+    char *tls_name;
+    enum smtp_tls *tls;
+    uint8_t tls_written, use_tls, use_starttls;
+};
+
 /* tls is written: ssmtp's two keys may say the same, or nothing. */
-static void settle_written_tls(struct config_reader *reader)
+static void settle_written_tls(struct config_reader *reader, const struct server *server)
 {
-    struct config *config = reader->config;
-    bool no_tls = config->use_tls == SWITCH_NO;
-    bool starttls = config->use_starttls == SWITCH_YES;
+    bool no_tls = server->use_tls == SWITCH_NO;
+    bool starttls = server->use_starttls == SWITCH_YES;
     bool clash;
 
-    config->tls = (enum smtp_tls)(config->tls_written - 1);
-    if (config->tls == SMTP_TLS_STARTTLS) {
-        clash = config->use_starttls == SWITCH_NO || (no_tls && !starttls);
-    } else if (config->tls == SMTP_TLS_IMPLICIT) {
+    *server->tls = (enum smtp_tls)(server->tls_written - 1);
+    if (*server->tls == SMTP_TLS_STARTTLS) {
+        clash = server->use_starttls == SWITCH_NO || (no_tls && !starttls);
+    } else if (*server->tls == SMTP_TLS_IMPLICIT) {
         clash = no_tls || starttls;
     } else {
-        clash = config->use_tls == SWITCH_YES || starttls;
+        clash = server->use_tls == SWITCH_YES || starttls;
     }
     if (clash) {
-        config_fail(reader, CONFIG_KEY_tls_written, CONFIG_CLASH);
+        config_fail(reader, server->tls_key, CONFIG_CLASH);
     }
 }
 
 /* Without `tls`, nothing but TLS comes out of here. */
-static void settle_default_tls(struct config_reader *reader)
+static void settle_default_tls(struct config_reader *reader, const struct server *server)
 {
-    struct config *config = reader->config;
-    unsigned port = config->mailhub.port;
-    bool tls = config->use_tls == SWITCH_YES;
-    bool starttls = config->use_starttls == SWITCH_YES;
-    bool no_starttls = config->use_starttls == SWITCH_NO;
+    unsigned port = server->endpoint->port;
+    bool tls = server->use_tls == SWITCH_YES;
+    bool starttls = server->use_starttls == SWITCH_YES;
+    bool no_starttls = server->use_starttls == SWITCH_NO;
     bool on_connect = port == PORT_SMTPS || (port == 0 && !starttls);
 
-    if (config->use_tls == SWITCH_NO && !starttls) {
+    if (server->use_tls == SWITCH_NO && !starttls) {
         config_fail(reader, CONFIG_KEY_use_tls, CONFIG_CLEAR);
     } else if (no_starttls && !tls && !on_connect) {
         config_fail(reader, CONFIG_KEY_use_starttls, CONFIG_CLEAR);
@@ -142,44 +149,87 @@ static void settle_default_tls(struct config_reader *reader)
     } else if (tls && !starttls) {
         on_connect = port != PORT_SMTP && port != PORT_SUBMISSION && port != PORT_SUBMISSION_OTHER;
     }
-    config->tls = on_connect ? SMTP_TLS_IMPLICIT : SMTP_TLS_STARTTLS;
+    *server->tls = on_connect ? SMTP_TLS_IMPLICIT : SMTP_TLS_STARTTLS;
 }
 
-static void settle_server(struct config_reader *reader)
+static void settle_auth(struct config_reader *reader, const struct server *server)
+{
+    if (config_written(reader, server->pass_key)) {
+        need(reader, server->user_key);
+    }
+    if (config_written(reader, server->user_key)) {
+        need(reader, server->pass_key);
+        if (*server->tls == SMTP_TLS_OFF && !reader->config->auth_without_tls) {
+            config_fail(reader, server->user_key, CONFIG_CLEAR);
+        }
+    }
+}
+
+static void settle_server(struct config_reader *reader, const struct server *server)
+{
+    struct config_endpoint *endpoint = server->endpoint;
+
+    if (server->tls_written != 0) {
+        settle_written_tls(reader, server);
+    } else {
+        settle_default_tls(reader, server);
+    }
+    if (endpoint->port == 0) {
+        endpoint->port = *server->tls == SMTP_TLS_IMPLICIT   ? PORT_SMTPS
+                         : *server->tls == SMTP_TLS_STARTTLS ? PORT_SUBMISSION
+                                                             : PORT_SMTP;
+    }
+    if (!config_written(reader, server->name_key)) {
+        (void)text_copy(server->tls_name, CONFIG_HOST_BYTES, endpoint->host);
+    }
+}
+
+static void settle_servers(struct config_reader *reader)
 {
     struct config *config = reader->config;
+    const struct server first = {
+        .hub = CONFIG_KEY_mailhub,
+        .tls_key = CONFIG_KEY_tls_written,
+        .name_key = CONFIG_KEY_tls_name,
+        .user_key = CONFIG_KEY_auth_user,
+        .pass_key = CONFIG_KEY_auth_pass,
+        .endpoint = &config->mailhub,
+        .tls_name = config->tls_name,
+        .tls = &config->tls,
+        .tls_written = config->tls_written,
+        .use_tls = config->use_tls,
+        .use_starttls = config->use_starttls,
+    };
+    /* ssmtp knows one server: its two switches are about that one. */
+    const struct server second = {
+        .hub = CONFIG_KEY_mailhub2,
+        .tls_key = CONFIG_KEY_tls2_written,
+        .name_key = CONFIG_KEY_tls2_name,
+        .user_key = CONFIG_KEY_auth_user2,
+        .pass_key = CONFIG_KEY_auth_pass2,
+        .endpoint = &config->mailhub2,
+        .tls_name = config->tls2_name,
+        .tls = &config->tls2,
+        .tls_written = config->tls2_written,
+    };
+    bool any_tls;
 
     need(reader, CONFIG_KEY_mailhub);
-    if (config->tls_written != 0) {
-        settle_written_tls(reader);
-    } else {
-        settle_default_tls(reader);
+    settle_server(reader, &first);
+    any_tls = config->tls != SMTP_TLS_OFF;
+    if (config_written(reader, second.hub)) {
+        settle_server(reader, &second);
+        any_tls = any_tls || config->tls2 != SMTP_TLS_OFF;
+    } else if (config_written(reader, second.tls_key) || config_written(reader, second.name_key) ||
+               config_written(reader, second.user_key) || config_written(reader, second.pass_key)) {
+        config_fail(reader, second.hub, CONFIG_MISSING);
     }
-    if (config->mailhub.port == 0) {
-        config->mailhub.port = config->tls == SMTP_TLS_IMPLICIT   ? PORT_SMTPS
-                               : config->tls == SMTP_TLS_STARTTLS ? PORT_SUBMISSION
-                                                                  : PORT_SMTP;
-    }
-    if (!config_written(reader, CONFIG_KEY_tls_name)) {
-        (void)text_copy(config->tls_name, sizeof config->tls_name, config->mailhub.host);
-    }
-    if (config->tls != SMTP_TLS_OFF && config->ca_count == 0 && reader->pem_line == 0) {
+    if (any_tls && config->ca_count == 0 && reader->pem_line == 0) {
         need(reader, CONFIG_KEY_tls_ca_file);
     }
-}
-
-static void settle_auth(struct config_reader *reader)
-{
-    struct config *config = reader->config;
-
-    if (config_written(reader, CONFIG_KEY_auth_pass)) {
-        need(reader, CONFIG_KEY_auth_user);
-    }
-    if (config_written(reader, CONFIG_KEY_auth_user)) {
-        need(reader, CONFIG_KEY_auth_pass);
-        if (config->tls == SMTP_TLS_OFF && !config->auth_without_tls) {
-            config_fail(reader, CONFIG_KEY_auth_user, CONFIG_CLEAR);
-        }
+    settle_auth(reader, &first);
+    if (config_written(reader, second.hub)) {
+        settle_auth(reader, &second);
     }
 }
 
@@ -188,8 +238,7 @@ void config_settle(struct config_reader *reader)
     const struct config *config = reader->config;
 
     settle_recipients(reader);
-    settle_server(reader);
-    settle_auth(reader);
+    settle_servers(reader);
     settle_from(reader);
     if (config->retry_min_s > config->retry_max_s) {
         config_fail(reader,

@@ -21,7 +21,8 @@ enum config_type {
     CONFIG_ENDPOINT, /* HOST[:PORT] */
     CONFIG_BOOL,
     CONFIG_TLS,
-    CONFIG_SECONDS,
+    CONFIG_SECONDS, /* A time; with 0 as its lowest, also `off`. */
+    CONFIG_NUMBER,  /* The same without units. */
     CONFIG_PORT,
     CONFIG_NETWORK, /* dhcp or ADDRESS[/LENGTH]; fills three members. */
     CONFIG_NETMASK,
@@ -39,13 +40,14 @@ enum config_type {
     CONFIG_REFUSED
 };
 
-#define CONFIG_KEY_ID(field, type, name, high, initial, help) CONFIG_KEY_##field,
+#define CONFIG_KEY_ID(field, type, name, low, high, initial, help) CONFIG_KEY_##field,
 #define CONFIG_OLD_ID(id, type, name, help) CONFIG_KEY_##id,
 enum config_key_id { CONFIG_KEYS(CONFIG_KEY_ID, CONFIG_OLD_ID) CONFIG_KEY_COUNT };
 
 struct config_key {
     uint16_t offset; /* Of the member in struct config. */
     uint8_t type;
+    uint8_t low;    /* Of a number. */
     uint32_t limit; /* The row's high, or the member's size. */
 };
 
@@ -90,7 +92,7 @@ enum config_fault config_value_set(struct config *config, const struct config_ke
 bool config_value_show(const struct config *config, const struct config_key *key, unsigned item,
                        struct text *out);
 
-/* "a time (30, 30s, 5m, 1h) in seconds from 1 to 600" */
+/* "a time (30, 30s, 5m, 1h, 1d) in seconds from 1 to 600" */
 void config_value_expected(const struct config_key *key, struct text *out);
 
 enum config_mailbox { CONFIG_MAILBOX_NONE, CONFIG_MAILBOX_LOCAL, CONFIG_MAILBOX_FULL };

@@ -240,24 +240,43 @@ static enum config_fault set_host(struct config *config, char *value)
     return CONFIG_TAKEN;
 }
 
-/* "90", "90s", "5m", "1h", "1d" in seconds. */
-static bool set_seconds(uint32_t *out, uint32_t limit, char *value)
+/* A number within the key's bounds, or `off` where they begin with 0; a time also with its unit:
+ * "90", "90s", "5m", "1h", "1d" in seconds. */
+static bool parse_number(const struct config_key *key, char *value, uint32_t *out)
 {
     static const char units[] = "smhd";
     static const uint32_t factors[] = {1, 60, 3600, 86400};
     char *last = value + strlen(value) - 1;
-    const char *unit = strchr(units, *last);
+    const char *unit = key->type == CONFIG_SECONDS ? strchr(units, *last) : NULL;
     uint32_t factor = 1;
-    uint32_t number;
 
+    *out = 0;
+    if (key->low == 0 && find_word("off\0no\0", value) >= 0) {
+        return true;
+    }
     if (unit != NULL) {
         factor = factors[unit - units];
         *last = '\0';
     }
-    if (!text_parse_u32(value, limit / factor, &number) || number == 0) {
+    if (!text_parse_u32(value, key->limit / factor, out)) {
         return false;
     }
-    *out = number * factor;
+    *out *= factor;
+    return *out >= key->low;
+}
+
+static bool set_number(void *out, const struct config_key *key, char *value)
+{
+    uint32_t number;
+
+    if (!parse_number(key, value, &number)) {
+        return false; /* The default stays, for the sake of what is checked behind it. */
+    }
+    if (key->type == CONFIG_PORT) {
+        *(uint16_t *)out = (uint16_t)number;
+    } else {
+        *(uint32_t *)out = number;
+    }
     return true;
 }
 
@@ -405,7 +424,6 @@ enum config_fault config_value_set(struct config *config, const struct config_ke
                                    bool first)
 {
     void *out = (char *)config + key->offset;
-    uint32_t number = 0;
     bool good = true;
 
     if (value[0] == '\0') {
@@ -441,7 +459,9 @@ enum config_fault config_value_set(struct config *config, const struct config_ke
         good = parse_endpoint(value, key, out);
         break;
     case CONFIG_SECONDS:
-        good = set_seconds(out, key->limit, value);
+    case CONFIG_NUMBER:
+    case CONFIG_PORT:
+        good = set_number(out, key, value);
         break;
     case CONFIG_IPV4:
         good = text_parse_ipv4(value, out);
@@ -451,10 +471,6 @@ enum config_fault config_value_set(struct config *config, const struct config_ke
         break;
     case CONFIG_ZONE:
         good = set_zone(out, value);
-        break;
-    case CONFIG_PORT:
-        good = text_equal_nocase(value, "off") || text_parse_u32(value, key->limit, &number);
-        *(uint16_t *)out = (uint16_t)number;
         break;
     default:
         good = set_word(out, key->type, value);
@@ -501,6 +517,29 @@ static void show_zone(int minutes, struct text *out)
     unsigned distance = (unsigned)(minutes < 0 ? -minutes : minutes);
 
     text_format(out, "%c%02u:%02u", minutes < 0 ? '-' : '+', distance / 60, distance % 60);
+}
+
+/* Of which `off` says more than 0. */
+static void show_number(const struct config_key *key, const void *value, struct text *out)
+{
+    uint32_t number =
+        key->type == CONFIG_PORT ? *(const uint16_t *)value : *(const uint32_t *)value;
+
+    if (number == 0) {
+        text_add(out, "off");
+    } else {
+        text_add_u32(out, number);
+    }
+}
+
+/* As it was settled. Without a second server there is nothing to say about its TLS. */
+static void show_tls(const struct config *config, const struct config_key *key, struct text *out)
+{
+    bool second = key == &config_keys[CONFIG_KEY_tls2_written];
+
+    if (!second || config->mailhub2.host[0] != '\0') {
+        text_add(out, text_item(tls_words, second ? config->tls2 : config->tls));
+    }
 }
 
 static void show_address(uint32_t address, struct text *out)
@@ -562,13 +601,12 @@ bool config_value_show(const struct config *config, const struct config_key *key
         text_add(out, text_item(bool_words, *(const bool *)value));
         break;
     case CONFIG_TLS:
-        text_add(out, text_item(tls_words, config->tls));
+        show_tls(config, key, out);
         break;
     case CONFIG_SECONDS:
-        text_add_u32(out, *(const uint32_t *)value);
-        break;
+    case CONFIG_NUMBER:
     case CONFIG_PORT:
-        text_add_u32(out, *(const uint16_t *)value);
+        show_number(key, value, out);
         break;
     case CONFIG_SEVERITY:
         text_add(out, severity_name(*(const uint8_t *)value));

@@ -62,6 +62,23 @@ static bool holds_nocase(const char *text, size_t size, const char *word)
     return false;
 }
 
+static void require_sound_server(const struct config *config, unsigned index, const char *text,
+                                 size_t size)
+{
+    struct config_server server;
+
+    config_server(config, index, &server);
+    require(server.endpoint->host[0] != '\0' && server.endpoint->port != 0);
+    require(server.tls_name[0] != '\0');
+    require((server.user[0] != '\0') == (server.password[0] != '\0'));
+    if (server.tls == SMTP_TLS_OFF) {
+        require(holds_nocase(text, size, "off"));
+        require(server.user[0] == '\0' || config->auth_without_tls);
+    } else {
+        require(config->ca_count > 0);
+    }
+}
+
 /* What a configuration without errors promises to the rest of the device. */
 static void require_sound(const struct config *config, const char *text, size_t size)
 {
@@ -74,16 +91,14 @@ static void require_sound(const struct config *config, const char *text, size_t 
         require(to[i] + strlen(to[i]) < config->to + sizeof config->to);
     }
     require(config_mailbox_kind(config->from) == CONFIG_MAILBOX_FULL);
-    require(config->mailhub.host[0] != '\0' && config->mailhub.port != 0);
-    require(config->tls_name[0] != '\0' && config->hostname[0] != '\0');
-    require((config->auth_user[0] != '\0') == (config->auth_pass[0] != '\0'));
+    require(config_servers(config) >= 1 && config->hostname[0] != '\0');
+    require(config_servers(config) == 2 || config->auth_pass2[0] == '\0');
     require(config->host_count <= CONFIG_HOST_MAX && config->ca_count <= CONFIG_CA_MAX);
     require(config->retry_min_s >= 1 && config->retry_min_s <= config->retry_max_s);
-    if (config->tls == SMTP_TLS_OFF) {
-        require(holds_nocase(text, size, "off"));
-        require(config->auth_user[0] == '\0' || config->auth_without_tls);
-    } else {
-        require(config->ca_count > 0);
+    require(config->expire_s >= 1 && config->expire_s <= 30 * 86400);
+    require(config->confirm_timeout_s >= 10 && config->limit_day <= 1000000);
+    for (unsigned i = 0; i < config_servers(config); i++) {
+        require_sound_server(config, i, text, size);
     }
 }
 
@@ -100,9 +115,9 @@ static void require_round_trip(const struct config *config)
     for (unsigned i = 0; config_show_line(config, i, line, sizeof line) > 0; i++) {
         require(strlen(line) < sizeof line - 1);
         if (strcmp(line, "auth_pass = ********") == 0) {
-            text_add(&text, "auth_pass = \"");
-            text_add(&text, config->auth_pass);
-            text_add(&text, "\"");
+            text_format(&text, "auth_pass = \"%s\"", config->auth_pass);
+        } else if (strcmp(line, "auth_pass2 = ********") == 0) {
+            text_format(&text, "auth_pass2 = \"%s\"", config->auth_pass2);
         } else {
             text_add(&text, line);
         }
@@ -114,6 +129,7 @@ static void require_round_trip(const struct config *config)
     require(!text.cut);
     require(parse(&again, shown, text.length, text.length, false) == 0);
     expected.tls_written = again.tls_written;
+    expected.tls2_written = again.tls2_written;
     expected.use_tls = expected.use_starttls = 0;
     for (size_t i = 0; i < CONFIG_KEY_COUNT; i++) { /* What follows a NUL in a member is free. */
         bool more = true;
@@ -129,6 +145,7 @@ static void require_round_trip(const struct config *config)
         }
     }
     require(strcmp(again.auth_pass, config->auth_pass) == 0 && again.ca_count == config->ca_count);
+    require(strcmp(again.auth_pass2, config->auth_pass2) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

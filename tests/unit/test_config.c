@@ -147,6 +147,14 @@ static void test_defaults(void **state)
     assert_int_equal(config.connect_timeout_s, 30);
     assert_int_equal(config.retry_min_s, 10);
     assert_int_equal(config.retry_max_s, 900);
+    assert_int_equal(config.expire_s, 5 * 86400);
+    assert_int_equal(config.repeat_window_s, 600);
+    assert_int_equal(config.alerts_per_hour, 60);
+    assert_int_equal(config.digest_delay_s, 900);
+    assert_int_equal(config.limit_minute + config.limit_hour + config.limit_day, 0);
+    assert_false(config.confirm);
+    assert_int_equal(config.confirm_timeout_s, 300);
+    assert_int_equal(config_servers(&config), 0);
     assert_true(config.dhcp);
     assert_true(config.alert_boot);
     assert_true(config.alert_link);
@@ -537,7 +545,8 @@ static void test_secret_not_told(void **state)
     for (unsigned i = 0; i < 100; i++) {
         char line[300];
 
-        assert_more("AuthUser = u\nAuthPass = hunter2\n");
+        assert_more("AuthUser = u\nAuthPass = hunter2\nmailhub2 = b.test\nAuthUser2 = u\n"
+                    "AuthPass2 = hunter2\n");
         if (config_show_line(&config, i, line, sizeof line) > 0) {
             assert_null(strstr(line, "hunter2"));
         }
@@ -580,6 +589,80 @@ static void test_server(void **state)
         assert_error(text, "5 mailhub: ", "expected HOST or HOST:PORT");
     }
     assert_error("root=a@b\n" CA, "0 mailhub: ", "missing");
+}
+
+static void assert_second(const char *lines, enum smtp_tls tls, uint16_t port)
+{
+    struct config_server server;
+
+    assert_more(lines);
+    assert_int_equal(config_servers(&config), 2);
+    config_server(&config, 1, &server);
+    assert_string_equal(server.endpoint->host, "b.test");
+    assert_int_equal(server.endpoint->port, port);
+    assert_int_equal(server.tls, tls);
+    config_server(&config, 0, &server); /* And it changes nothing about the first. */
+    assert_string_equal(server.endpoint->host, "mail.example.com");
+    assert_string_equal(server.tls_name, "mail.example.com");
+}
+
+/* The second server settles as the first does, with keys of its own. */
+static void test_second_server(void **state)
+{
+    struct config_server server;
+
+    (void)state;
+    assert_more("");
+    assert_int_equal(config_servers(&config), 1);
+    assert_second("mailhub2 = b.test", SMTP_TLS_IMPLICIT, 465);
+    assert_second("mailhub2 = b.test:587", SMTP_TLS_STARTTLS, 587);
+    assert_second("mailhub2 = b.test:10025", SMTP_TLS_STARTTLS, 10025);
+    assert_second("mailhub2 = b.test\ntls2 = starttls", SMTP_TLS_STARTTLS, 587);
+    assert_second("mailhub2 = b.test:2525\ntls2 = implicit", SMTP_TLS_IMPLICIT, 2525);
+    assert_second("mailhub2 = b.test\ntls2 = off", SMTP_TLS_OFF, 25);
+    /* What is said about the first is not said about the second. */
+    assert_second("mailhub2 = b.test\nUseTLS = YES\nUseSTARTTLS = YES", SMTP_TLS_IMPLICIT, 465);
+    assert_second("mailhub2 = b.test\ntls = off\n", SMTP_TLS_IMPLICIT, 465);
+    assert_second("mailhub2 = b.test:25\ntls = off\n", SMTP_TLS_STARTTLS, 25);
+    assert_error("root=a@b\nmailhub=m.test\ntls=off\nmailhub2=b.test\n",
+                 "0 tls_ca_file: ", "TLS needs the CA certificate");
+    assert_error("root=a@b\nmailhub=m.test\nmailhub2=b.test\ntls2=off\n",
+                 "0 tls_ca_file: ", "TLS needs the CA certificate");
+    assert_good("root=a@b\nmailhub=m.test\nmailhub2=b.test\ntls=off\ntls2=off\n");
+
+    assert_more("auth_user = u\nauth_pass = p\nmailhub2 = b.test\n");
+    config_server(&config, 1, &server); /* The first one's password is for the first one. */
+    assert_string_equal(server.user, "");
+    assert_string_equal(server.password, "");
+    assert_string_equal(server.tls_name, "b.test");
+    assert_more("mailhub2 = b.test\ntls_name2 = c.test\nAuthUser2 = v\nAuthPass2 = q\n");
+    config_server(&config, 1, &server);
+    assert_string_equal(server.user, "v");
+    assert_string_equal(server.password, "q");
+    assert_string_equal(server.tls_name, "c.test");
+    config_server(&config, 0, &server);
+    assert_string_equal(server.user, "");
+
+    assert_error(BASE "mailhub2 = b.test\nauth_user2 = u\n",
+                 "0 auth_pass2: ", "password of auth_user2");
+    assert_error(BASE "mailhub2 = b.test\nauth_pass2 = u\n",
+                 "0 auth_user2: ", "whom auth_pass2 belongs to");
+    assert_error(BASE "mailhub2 = b.test\ntls2 = off\nauth_user2 = u\nauth_pass2 = p\n",
+                 "8 auth_user2: ", "tls2 = off would send");
+    assert_second("mailhub2 = b.test\ntls2 = off\nauth_user2 = u\nauth_pass2 = p\n"
+                  "auth_without_tls = yes",
+                  SMTP_TLS_OFF, 25);
+    assert_error(BASE "tls2 = on\n", "0 mailhub2: ", "keys that end in 2");
+    assert_error(BASE "tls_name2 = a.test\n", "0 mailhub2: ", "keys that end in 2");
+    assert_error(BASE "auth_user2 = u\nauth_pass2 = p\n", "0 mailhub2: ", "keys that end in 2");
+    assert_error(BASE "mailhub2 = MAIL.example.com\n", "6 mailhub2: ", "the same server");
+    assert_more("mailhub2 = mail.example.com:587\n");
+    assert_error(BASE "mailhub2 = a b\n", "6 mailhub2: ", "expected HOST or HOST:PORT");
+    assert_error(BASE "address = 192.0.2.10/24\nhost = mail.example.com 192.0.2.1\n"
+                      "mailhub2 = b.test\n",
+                 "8 mailhub2: ", "nothing can find");
+    assert_more("address = 192.0.2.10/24\nhost = mail.example.com 192.0.2.1\n"
+                "mailhub2 = 192.0.2.2\ntls_name2 = b.test\n");
 }
 
 static const struct {
@@ -669,38 +752,62 @@ static void test_network(void **state)
 static void test_numbers(void **state)
 {
     static const struct {
-        const char *key;
+        const char *key, *before;
         uint32_t low, high;
-    } seconds[] = {
-        {"connect_timeout", 1, 600}, {"greeting_timeout", 1, 3600}, {"command_timeout", 1, 3600},
-        {"body_timeout", 1, 3600},   {"accept_timeout", 1, 3600},   {"retry_min", 1, 86400},
-        {"retry_max", 10, 86400},
+        bool is_time;
+    } numbers[] = {
+        {"connect_timeout", "", 1, 600, true},    {"greeting_timeout", "", 1, 3600, true},
+        {"command_timeout", "", 1, 3600, true},   {"body_timeout", "", 1, 3600, true},
+        {"accept_timeout", "", 1, 3600, true},    {"retry_min", "retry_max = 1d\n", 1, 86400, true},
+        {"retry_max", "", 10, 86400, true},       {"expire", "", 1, 2592000, true},
+        {"repeat_window", "", 0, 86400, true},    {"digest_delay", "", 0, 86400, true},
+        {"confirm_timeout", "", 10, 86400, true}, {"alerts_per_hour", "", 0, 10000, false},
+        {"limit_minute", "", 0, 10000, false},    {"limit_hour", "", 0, 100000, false},
+        {"limit_day", "", 0, 1000000, false},
     };
     char line[100];
 
     (void)state;
-    for (size_t i = 0; i < sizeof seconds / sizeof seconds[0]; i++) {
-        const struct config_key *key = config_key_find(seconds[i].key);
-        const char *later = i == 5 ? "retry_max = 1d\n" : "";
-        const char *after[] = {"", "s"};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        const struct config_key *key = config_key_find(numbers[i].key);
+        const char *expected = numbers[i].is_time ? "expected a time" : "expected a number from";
 
         assert_non_null(key);
-        for (unsigned unit = 0; unit < 2; unit++) {
-            snprintf(line, sizeof line, "%s%s = %u%s\n", later, seconds[i].key, seconds[i].low,
-                     after[unit]);
-            assert_more(line);
-            assert_int_equal(*(uint32_t *)((char *)&config + key->offset), seconds[i].low);
-            snprintf(line, sizeof line, "%s%s = %u%s\n", later, seconds[i].key, seconds[i].high,
-                     after[unit]);
-            assert_more(line);
-            assert_int_equal(*(uint32_t *)((char *)&config + key->offset), seconds[i].high);
-            snprintf(line, sizeof line, "%s = %u%s", seconds[i].key, seconds[i].high + 1,
-                     after[unit]);
-            assert_bad_line(line, "expected a time");
+        for (unsigned unit = 0; unit < (numbers[i].is_time ? 2 : 1); unit++) {
+            const uint32_t bounds[] = {numbers[i].low, numbers[i].high};
+            const char *after = unit == 0 ? "" : "s";
+
+            for (unsigned bound = 0; bound < 2; bound++) {
+                snprintf(line, sizeof line, "%s%s = %u%s\n", numbers[i].before, numbers[i].key,
+                         bounds[bound], after);
+                assert_more(line);
+                assert_int_equal(*(uint32_t *)((char *)&config + key->offset), bounds[bound]);
+            }
+            snprintf(line, sizeof line, "%s = %u%s", numbers[i].key, numbers[i].high + 1, after);
+            assert_bad_line(line, expected);
         }
-        snprintf(line, sizeof line, "%s = 0", seconds[i].key);
-        assert_bad_line(line, "expected a time");
+        for (unsigned word = 0; word < 3; word++) {
+            snprintf(line, sizeof line, "%s = %s", numbers[i].key,
+                     word == 0   ? "0"
+                     : word == 1 ? "Off"
+                                 : "no");
+            if (numbers[i].low > 0) {
+                assert_bad_line(line, expected);
+                continue;
+            }
+            assert_more(line);
+            assert_int_equal(*(uint32_t *)((char *)&config + key->offset), 0);
+        }
+        snprintf(line, sizeof line, "%s = 5x", numbers[i].key);
+        assert_bad_line(line, expected);
     }
+    assert_bad_line("limit_hour = 5m", "expected a number from 0 to 100000, or off");
+    assert_bad_line("repeat_window = 2d", "from 0 to 86400, or off");
+    assert_bad_line("confirm_timeout = 9", "from 10 to 86400");
+    assert_bad_line("expire = 31d", "from 1 to 2592000");
+    assert_more("expire = 30d\nrepeat_window = 1d\n");
+    assert_int_equal(config.expire_s, 30 * 86400);
+    assert_int_equal(config.repeat_window_s, 86400);
     assert_more("connect_timeout = 5m\ncommand_timeout = 1h\nretry_max = 1d\n");
     assert_int_equal(config.connect_timeout_s, 300);
     assert_int_equal(config.command_timeout_s, 3600);
@@ -845,12 +952,15 @@ static void assert_round_trip(const char *text)
         assert_true(strlen(line) < sizeof line - 1);
         if (strncmp(line, "auth_pass = ********", 20) == 0) {
             snprintf(line, sizeof line, "auth_pass = \"%s\"", first.auth_pass);
+        } else if (strncmp(line, "auth_pass2 = ********", 21) == 0) {
+            snprintf(line, sizeof line, "auth_pass2 = \"%s\"", first.auth_pass2);
         }
         strcat(shown, line);
         strcat(shown, "\n");
     }
     assert_good(shown);
     first.tls_written = config.tls_written; /* Written out now. */
+    first.tls2_written = config.tls2_written;
     first.use_tls = first.use_starttls = 0;
     assert_memory_equal(&config, &first, sizeof first);
 }
@@ -870,6 +980,9 @@ static void test_show(void **state)
              "15 16 17 18 19 20 21 22\ntimezone = -03:30\nretry_max = 1d\nsyslog_port=0\n");
     assert_round_trip(
         "root=a@b\nmailhub=m.test\ntls=off\nauth_user=u\nauth_pass=p\nauth_without_tls=yes\n" CA);
+    assert_round_trip(BASE "mailhub2 = b.test\nauth_user2 = u\nauth_pass2 = \" \"\nlimit_day = 5\n"
+                           "repeat_window = off\nalerts_per_hour = 0\nconfirm = yes\n");
+    assert_round_trip(BASE "mailhub2 = b.test\ntls2 = off\ntls_name2 = c.test\nexpire = 30d\n");
     assert_good(BASE "auth_user = u\nauth_pass = p\n");
     assert_true(config_show_line(&config, 0, line, sizeof line) > 0);
     assert_string_equal(line, "root = admin@example.com");
@@ -951,6 +1064,7 @@ int main(void)
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_secret_not_told),
         cmocka_unit_test(test_server),
+        cmocka_unit_test(test_second_server),
         cmocka_unit_test(test_network),
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_syslog_and_zone),

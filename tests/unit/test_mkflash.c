@@ -236,7 +236,7 @@ static void test_errors(void **state)
     assert_runs("emcraft-sf2", "bad.conf new.img", 1);
     assert_says("bad.conf:1: root: expected an address with its domain");
     assert_says("bad.conf:2: mailhup: no such key; did you mean 'mailhub'?");
-    assert_says("bad.conf:4: syslog_port: expected a port number from 0 to 65535, not '70000'");
+    assert_says("bad.conf:4: syslog_port: expected a port number from 0 to 65535, or off, not '70000'");
     assert_says("bad.conf:5: TLS_CA_File: cannot read ./nothere.pem");
     assert_says("bad.conf: mailhub: missing");
     assert_says("5 errors; nothing was written");
