@@ -1,8 +1,8 @@
 /* journal.h - the log region: records over a ring of erase blocks (docs/flash-format.md).
  *
- *     journal_mount(&journal, board.flash, &owner);     tells the owner of each record, oldest first
- *     journal_append(&journal, JOURNAL_ALERT, number, parts, 2, &address);
- *     journal_read(&journal, address, &record, bytes, sizeof bytes);
+ *     journal_mount(&journal, board.flash, &owner);     tells the owner of each record, oldest
+ * first journal_append(&journal, JOURNAL_ALERT, number, parts, 2, &address); journal_read(&journal,
+ * address, &record, bytes, sizeof bytes);
  *
  * Blocks are used strictly round the ring, so that all wear alike. Before a block is erased, what
  * is still alive in it is written again into the newest one: the newest record of each type below
@@ -43,6 +43,7 @@ struct journal_record {
     uint8_t type;
     bool corrected; /* One bit was put right. */
     bool damaged;   /* The header is right, the payload is not: torn, or gone bad. */
+    uint32_t crc;   /* Of the payload, as its header says; private. */
 };
 
 /* Who knows which records are alive. The calls come from within journal calls. */
@@ -74,19 +75,20 @@ struct journal {
     uint8_t device_id[JOURNAL_DEVICE_ID_BYTES];
     uint8_t seed[JOURNAL_SEED_BYTES];
 
-    uint32_t next_number;              /* Of the next alert: greater than any before. */
-    uint32_t single[JOURNAL_SINGLES];  /* Address of the newest of each; FLASH_NOWHERE: none. */
-    uint32_t records_damaged;          /* Found at mount. */
+    uint32_t next_number;             /* Of the next alert: greater than any before. */
+    uint32_t single[JOURNAL_SINGLES]; /* Address of the newest of each; FLASH_NOWHERE: none. */
+    uint32_t records_damaged;         /* Found at mount. */
     uint32_t records_corrected;
     uint32_t bytes_programmed, blocks_erased; /* Since the start. */
-    uint32_t erases_min, erases_max, erases_total; /* Of the blocks, over their life. */
 
     /* The newest block; private. */
     uint32_t block; /* Address; FLASH_NOWHERE: the log has none. */
     uint32_t next;  /* Address of the next record; FLASH_NOWHERE: the block is full. */
     uint32_t sequence, salt, erases;
-    uint32_t clean_end; /* Number of blocks after the newest that hold nothing alive. */
-    bool carrying;
+    uint32_t salt_base; /* Of the salts of blocks to come. */
+    bool skips;         /* The block after the newest is damaged: not to be erased next. */
+    bool prepared;      /* The two blocks after the newest hold nothing alive. */
+    bool carrying;      /* No block may be opened now. */
 };
 
 /* Never fails: what is missing or damaged is said in the two problems. flash NULL: a board without
@@ -105,6 +107,18 @@ MUST_CHECK int journal_append(struct journal *journal, uint8_t type, uint32_t nu
  * bytes are those that were written. */
 MUST_CHECK int journal_read(const struct journal *journal, uint32_t address,
                             struct journal_record *record, void *out, size_t size);
+
+/* Each record from the oldest, damaged ones whose header is right included; the owner's found()
+ * sees the same. E_IO. */
+MUST_CHECK int journal_walk(const struct journal *journal,
+                            void (*visit)(void *context, const struct journal_record *record),
+                            void *context);
+
+/* How often the blocks of the ring were erased in their life. */
+struct journal_wear {
+    uint32_t blocks, min, max, total;
+};
+void journal_wear(const struct journal *journal, struct journal_wear *wear);
 
 /* The number of the record there; 0: none begins there. */
 uint32_t journal_number(const struct journal *journal, uint32_t address);

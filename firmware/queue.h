@@ -41,8 +41,8 @@ enum queue_event {
 struct queue_item {
     uint32_t sequence; /* The alert's. */
     uint32_t boot_count;
-    uint32_t count;  /* How often it happened. */
-    uint64_t unix_s; /* When it happened; 0: not known. */
+    uint32_t count;       /* How often it happened. */
+    uint64_t unix_s;      /* When it happened; 0: not known. */
     uint64_t last_unix_s; /* The last time of several. */
     uint64_t uptime_ms;
     uint64_t event_unix_ms; /* When the last event was; 0: not known. */
@@ -63,7 +63,7 @@ struct queue_item {
 
 /* What is remembered over reboots beside the alerts, in one record. */
 struct queue_books {
-    uint64_t unix_ms;  /* Last known time. */
+    uint64_t unix_ms;      /* Last known time. */
     uint32_t since_unix_s; /* When counting began; 0: not known. */
     uint32_t accepted, refused, expired, displaced, repeated, folded, dropped;
     uint32_t reported; /* Of refused + expired + displaced, those that the person was told of. */
@@ -76,8 +76,9 @@ struct queue {
     struct queue_books books;
     uint64_t (*unix_ms)(void *context); /* For the marks. */
     void *context;
+    uint64_t now_ms; /* As of the last call that told it. */
     uint16_t count;
-    uint32_t live_bytes; /* In the journal. */
+    uint32_t live_bytes;      /* Of the alerts in the journal. */
     uint32_t word[QUEUE_MAX]; /* In the order of their numbers; private. */
     uint16_t due[QUEUE_MAX];
     struct queue_volatile {

@@ -1,0 +1,792 @@
+/* The bytes are those of docs/flash-format.md; all numbers are little-endian. */
+#include "firmware/journal.h"
+#include "firmware/flash_io.h"
+
+#include <string.h>
+
+#define MAGIC "TLOG"
+
+/* A block begins with its header, a copy of it, and the retire mark. */
+#define COPY_OFFSET FLASH_HEADER_BYTES
+#define RETIRE_OFFSET (COPY_OFFSET + FLASH_HEADER_BYTES)
+#define RECORDS_OFFSET (RETIRE_OFFSET + FLASH_UNIT_BYTES)
+#define RETIRED_BITS 8 /* More than so many: the mark is there. A few may have gone bad. */
+
+enum { BLOCK_BOOTS, BLOCK_SALT, BLOCK_ERASES, BLOCK_NUMBER };
+
+#define RECORD_MARK 0x5A
+#define RECORD_HEADER_BYTES FLASH_UNIT_BYTES
+#define RECORD_BYTES_MAX 1024 /* Also how much that is erased ends a block's records. */
+#define PADDED(size) \
+    (((uint32_t)(size) + FLASH_UNIT_BYTES - 1) / FLASH_UNIT_BYTES * FLASH_UNIT_BYTES)
+
+#define SEED_BYTES (4 + JOURNAL_DEVICE_ID_BYTES + JOURNAL_SEED_BYTES)
+#define SINGLE_BYTES_MAX 128
+#define CHUNK_BYTES 64 /* A multiple of the unit. */
+#define ATTEMPTS 4     /* Blocks that may fail under one record. */
+#define CLEAN_BLOCKS 2 /* Kept free of what is alive, after the newest. */
+
+static const char unreadable[] = "the flash does not answer";
+static const char foreign[] =
+    "the flash was written by another version, which this one cannot read";
+static const char no_flash[] = "no flash that can hold it";
+static const char no_seed[] = "no seed for random numbers in flash; `make config` writes one";
+
+/* What stands at one place of a block. */
+struct place {
+    enum flash_state state;
+    uint32_t span; /* To the next place. */
+    struct journal_record record;
+};
+
+static uint32_t block_count(const struct flash *flash)
+{
+    return flash->log_bytes / flash->erase_bytes;
+}
+
+/* The block n further round the ring. */
+static uint32_t block_after(const struct flash *flash, uint32_t block, uint32_t n)
+{
+    uint32_t index = (block - flash->log_base) / flash->erase_bytes + n;
+
+    return flash->log_base + index % block_count(flash) * flash->erase_bytes;
+}
+
+static uint32_t block_of(const struct flash *flash, uint32_t address)
+{
+    return address - (address - flash->log_base) % flash->erase_bytes;
+}
+
+/* Either of the two headers will do. */
+static enum flash_state read_block(const struct flash *flash, uint32_t block,
+                                   struct flash_header *header)
+{
+    struct flash_header copy;
+
+    if (flash_header_read(flash, block, MAGIC, header) != FLASH_GOOD &&
+        header->state != FLASH_FOREIGN &&
+        flash_header_read(flash, block + COPY_OFFSET, MAGIC, &copy) >= FLASH_FOREIGN &&
+        copy.version > 1) {
+        *header = copy;
+        header->corrected = true;
+    }
+    if (header->state == FLASH_GOOD &&
+        (header->offset < FLASH_HEADER_BYTES || header->offset % FLASH_UNIT_BYTES != 0 ||
+         header->offset >= flash->erase_bytes)) {
+        header->state = FLASH_DAMAGED;
+    }
+    return header->state;
+}
+
+static bool is_retired(const struct flash *flash, uint32_t block, const struct flash_header *header)
+{
+    uint8_t mark[FLASH_UNIT_BYTES];
+    unsigned bits = 0;
+
+    if (header->version < 2 || flash->read(flash, block + RETIRE_OFFSET, mark, sizeof mark) < 0) {
+        return false;
+    }
+    for (unsigned i = 0; i < sizeof mark * 8; i++) {
+        bits += (mark[i / 8] ^ flash->erased) >> i % 8 & 1;
+    }
+    return bits > RETIRED_BITS;
+}
+
+/* Takes a record's header, one wrong bit put right. False: it is none. */
+static bool parse_record(uint8_t bytes[RECORD_HEADER_BYTES], uint32_t salt,
+                         struct journal_record *record)
+{
+    uint32_t size = RECORD_HEADER_BYTES - 4;
+    uint32_t difference = crc32_update(salt, bytes, size) ^ get_u32(bytes + size);
+
+    record->corrected = difference != 0;
+    if (difference != 0) {
+        int32_t bit = crc32_wrong_bit(difference, size);
+
+        if (bit == -1) {
+            return false;
+        }
+        if (bit >= 0) {
+            bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        }
+    }
+    record->type = bytes[1];
+    record->length = get_u16(bytes + 2);
+    record->number = get_u32(bytes + 4);
+    record->crc = get_u32(bytes + 8);
+    return bytes[0] == RECORD_MARK;
+}
+
+/* What stands at `at` of a block that ends at `end`. */
+static void read_place(const struct flash *flash, uint32_t at, uint32_t end, uint32_t salt,
+                       struct place *place)
+{
+    uint8_t bytes[RECORD_HEADER_BYTES];
+    uint32_t left = end - at;
+
+    memset(place, 0, sizeof *place);
+    place->span = FLASH_UNIT_BYTES;
+    place->record.address = at;
+    if (left < RECORD_HEADER_BYTES) {
+        place->state = FLASH_EMPTY;
+    } else if (flash->read(flash, at, bytes, sizeof bytes) < 0) {
+        place->state = FLASH_UNREADABLE;
+    } else if (parse_record(bytes, salt, &place->record) &&
+               place->record.length <= left - RECORD_HEADER_BYTES &&
+               place->record.length <= JOURNAL_PAYLOAD_MAX) {
+        place->state = FLASH_GOOD;
+        place->span = RECORD_HEADER_BYTES + PADDED(place->record.length);
+    } else {
+        place->state = flash_is_erased(flash, at, left < RECORD_BYTES_MAX ? left : RECORD_BYTES_MAX)
+                           ? FLASH_EMPTY
+                           : FLASH_DAMAGED;
+    }
+}
+
+/* Checks the payload. Returns the wrong bit that can be put right, -1: none is wrong, or E_IO;
+ * record->damaged and ->corrected tell the rest. */
+static int32_t check_payload(const struct flash *flash, uint32_t salt,
+                             struct journal_record *record)
+{
+    uint32_t crc;
+    int32_t bit = -1;
+
+    if (flash_crc(flash, record->address + RECORD_HEADER_BYTES, record->length, salt, &crc) < 0) {
+        record->damaged = true;
+        return -1;
+    }
+    if (crc != record->crc) {
+        bit = crc32_wrong_bit(crc ^ record->crc, record->length);
+        record->corrected |= bit != -1;
+        record->damaged = bit == -1;
+    }
+    return bit;
+}
+
+/* The newest block; false: there is none. */
+static bool find_newest(struct journal *journal, struct flash_header *newest)
+{
+    const struct flash *flash = journal->flash;
+    bool any = false;
+
+    for (uint32_t i = 0; i < block_count(flash); i++) {
+        uint32_t block = block_after(flash, flash->log_base, i);
+        struct flash_header header;
+
+        read_block(flash, block, &header);
+        if (header.state == FLASH_UNREADABLE) {
+            journal->problem = unreadable;
+        } else if (header.state == FLASH_FOREIGN) {
+            journal->problem = foreign;
+        } else if (header.state == FLASH_GOOD &&
+                   (!any || flash_newer(header.sequence, newest->sequence))) {
+            *newest = header;
+            journal->block = block;
+            any = true;
+        }
+    }
+    return any;
+}
+
+/* Walks the records of one block. Returns where they end, or E_IO in *error. */
+static uint32_t walk_block(const struct journal *journal, uint32_t block,
+                           const struct flash_header *header, bool payloads,
+                           void (*visit)(void *context, const struct place *place), void *context,
+                           int *error)
+{
+    const struct flash *flash = journal->flash;
+    uint32_t end = block + flash->erase_bytes;
+    uint32_t at = block + header->offset;
+
+    while (at < end) {
+        struct place place;
+
+        read_place(flash, at, end, header->word[BLOCK_SALT], &place);
+        if (place.state == FLASH_UNREADABLE) {
+            *error = E_IO;
+            return at;
+        }
+        if (place.state == FLASH_EMPTY) {
+            break;
+        }
+        if (place.state == FLASH_GOOD && payloads) {
+            check_payload(flash, header->word[BLOCK_SALT], &place.record);
+        }
+        visit(context, &place);
+        at += place.span;
+    }
+    return at;
+}
+
+/* Whether the block holds records that count. */
+static bool block_counts(const struct flash *flash, uint32_t block, struct flash_header *header)
+{
+    return read_block(flash, block, header) == FLASH_GOOD && !is_retired(flash, block, header);
+}
+
+/* Takes a right seed. */
+static void take_seed(struct journal *journal, const struct journal_record *record)
+{
+    uint8_t payload[SEED_BYTES];
+    struct journal_record again;
+
+    if (journal_read(journal, record->address, &again, payload, sizeof payload) != SEED_BYTES ||
+        again.damaged) {
+        journal->boot_count++;
+        return;
+    }
+    if (get_u32(payload) > journal->boot_count) {
+        journal->boot_count = get_u32(payload);
+    }
+    memcpy(journal->device_id, payload + 4, JOURNAL_DEVICE_ID_BYTES);
+    memcpy(journal->seed, payload + 4 + JOURNAL_DEVICE_ID_BYTES, JOURNAL_SEED_BYTES);
+    memset(payload, 0, sizeof payload);
+    journal->salt_base = crc32_update(0, journal->seed, JOURNAL_SEED_BYTES);
+    journal->seed_valid = true;
+}
+
+static void visit_mounted(void *context, const struct place *place)
+{
+    struct journal *journal = context;
+    const struct journal_record *record = &place->record;
+
+    /* What is damaged now may have been a newer seed, when its predecessor was used. */
+    if (place->state != FLASH_GOOD || (record->damaged && record->type == JOURNAL_SEED)) {
+        journal->boot_count++;
+    }
+    if (place->state != FLASH_GOOD || record->damaged) {
+        journal->records_damaged++;
+    }
+    if (place->state != FLASH_GOOD) {
+        return;
+    }
+    journal->records_corrected += record->corrected;
+    if (record->type >= JOURNAL_SINGLES && record->number >= journal->next_number) {
+        journal->next_number = record->number + 1;
+    }
+    if (record->damaged &&
+        (record->type < JOURNAL_SINGLES ||
+         flash_is_erased(journal->flash, record->address + RECORD_HEADER_BYTES, record->length))) {
+        return;
+    }
+    if (record->type < JOURNAL_SINGLES) {
+        journal->single[record->type] = record->address;
+    }
+    if (record->type == JOURNAL_SEED) {
+        take_seed(journal, record);
+    } else if (journal->owner != NULL) {
+        journal->owner->found(journal->owner->context, record);
+    }
+}
+
+/* A block whose header is damaged is one whose erase was cut, or one that was the newest until its
+ * header went bad. Its boots cannot be read then, so all that it could hold are skipped; and it is
+ * not erased before a newer block has recorded that. */
+static void skip_damaged(struct journal *journal)
+{
+    const struct flash *flash = journal->flash;
+    uint32_t next = block_after(flash, journal->block, 1);
+    struct flash_header header;
+
+    if (read_block(flash, next, &header) == FLASH_DAMAGED &&
+        !flash_is_erased(flash, next + FLASH_HEADER_BYTES, RECORD_BYTES_MAX)) {
+        journal->boot_count += flash->erase_bytes / FLASH_UNIT_BYTES;
+        journal->skips = true;
+    }
+}
+
+/* From the oldest block to the newest, which lies behind it in the ring. */
+static int walk_all(const struct journal *journal, struct journal *mounted,
+                    void (*visit)(void *context, const struct place *place), void *context)
+{
+    const struct flash *flash = journal->flash;
+    int error = 0;
+
+    for (uint32_t i = 1; i <= block_count(flash) && error == 0; i++) {
+        uint32_t block = block_after(flash, journal->block, i);
+        struct flash_header header;
+        uint32_t end;
+
+        if (!block_counts(flash, block, &header)) {
+            continue;
+        }
+        if (mounted != NULL) {
+            if (header.word[BLOCK_BOOTS] > mounted->boot_count) {
+                mounted->boot_count = header.word[BLOCK_BOOTS];
+            }
+            if (header.version > 1 && header.word[BLOCK_NUMBER] > mounted->next_number) {
+                mounted->next_number = header.word[BLOCK_NUMBER];
+            }
+        }
+        end = walk_block(journal, block, &header, true, visit, context, &error);
+        if (mounted != NULL && block == journal->block) {
+            /* An older format's block is not written to. */
+            mounted->next = header.version == FLASH_FORMAT_VERSION &&
+                                    block + flash->erase_bytes - end >= RECORD_HEADER_BYTES
+                                ? end
+                                : FLASH_NOWHERE;
+        }
+    }
+    return error;
+}
+
+static void mount_newest(struct journal *journal, const struct flash_header *newest)
+{
+    journal->sequence = newest->sequence;
+    journal->salt = newest->word[BLOCK_SALT];
+    journal->erases = newest->word[BLOCK_ERASES];
+    if (walk_all(journal, journal, visit_mounted, journal) < 0) {
+        journal->problem = unreadable; /* What cannot be read may be a newer seed. */
+    } else {
+        skip_damaged(journal);
+    }
+}
+
+void journal_mount(struct journal *journal, const struct flash *flash,
+                   const struct journal_owner *owner)
+{
+    struct flash_header newest;
+
+    memset(journal, 0, sizeof *journal);
+    journal->owner = owner;
+    journal->block = FLASH_NOWHERE;
+    journal->next = FLASH_NOWHERE;
+    journal->next_number = 1;
+    for (unsigned i = 0; i < JOURNAL_SINGLES; i++) {
+        journal->single[i] = FLASH_NOWHERE;
+    }
+    if (flash == NULL || block_count(flash) < JOURNAL_BLOCKS_MIN) {
+        journal->problem = no_flash;
+        journal->seed_problem = no_flash;
+        return;
+    }
+    journal->flash = flash;
+    if (find_newest(journal, &newest) && journal->problem == NULL) {
+        mount_newest(journal, &newest);
+    }
+    if (journal->problem != NULL) {
+        journal->seed_valid = false;
+        journal->seed_problem = journal->problem;
+    } else if (!journal->seed_valid) {
+        journal->seed_problem = no_seed;
+    }
+}
+
+struct visitor {
+    void (*visit)(void *context, const struct journal_record *record);
+    void *context;
+};
+
+static void visit_record(void *context, const struct place *place)
+{
+    const struct visitor *visitor = context;
+
+    visitor->visit(visitor->context, &place->record);
+}
+
+int journal_walk(const struct journal *journal,
+                 void (*visit)(void *context, const struct journal_record *record), void *context)
+{
+    struct visitor visitor = {.visit = visit, .context = context};
+
+    if (journal->flash == NULL || journal->block == FLASH_NOWHERE) {
+        return 0;
+    }
+    return walk_all(journal, NULL, visit_record, &visitor);
+}
+
+void journal_wear(const struct journal *journal, struct journal_wear *wear)
+{
+    const struct flash *flash = journal->flash;
+
+    memset(wear, 0, sizeof *wear);
+    if (flash == NULL) {
+        return;
+    }
+    wear->blocks = block_count(flash);
+    wear->min = UINT32_MAX;
+    for (uint32_t i = 0; i < wear->blocks; i++) {
+        struct flash_header header;
+        uint32_t erases = 0;
+
+        if (read_block(flash, block_after(flash, flash->log_base, i), &header) == FLASH_GOOD) {
+            erases = header.word[BLOCK_ERASES];
+        }
+        wear->min = erases < wear->min ? erases : wear->min;
+        wear->max = erases > wear->max ? erases : wear->max;
+        wear->total += erases;
+    }
+}
+
+uint32_t journal_record_bytes(size_t payload)
+{
+    return RECORD_HEADER_BYTES + PADDED(payload);
+}
+
+uint32_t journal_room(const struct journal *journal)
+{
+    const struct flash *flash = journal->flash;
+
+    if (flash == NULL) {
+        return 0;
+    }
+    /* Half of what the ring holds beside the newest block and the clean ones: then each turn of it
+     * wins as much room as it carries. */
+    return (block_count(flash) - 1 - CLEAN_BLOCKS) * (flash->erase_bytes - RECORDS_OFFSET) / 2;
+}
+
+int journal_read(const struct journal *journal, uint32_t address, struct journal_record *record,
+                 void *out, size_t size)
+{
+    const struct flash *flash = journal->flash;
+    uint8_t *bytes = out;
+    struct flash_header header;
+    struct place place;
+    uint32_t block, part;
+    int32_t bit;
+
+    if (flash == NULL || address < flash->log_base ||
+        address - flash->log_base >= flash->log_bytes) {
+        return E_MISSING;
+    }
+    block = block_of(flash, address);
+    if (read_block(flash, block, &header) != FLASH_GOOD || address < block + header.offset) {
+        return E_MISSING;
+    }
+    read_place(flash, address, block + flash->erase_bytes, header.word[BLOCK_SALT], &place);
+    *record = place.record;
+    if (place.state != FLASH_GOOD) {
+        return E_MISSING;
+    }
+    bit = check_payload(flash, header.word[BLOCK_SALT], record);
+    part = record->length < size ? record->length : (uint32_t)size;
+    if (flash->read(flash, address + RECORD_HEADER_BYTES, bytes, part) < 0) {
+        return E_IO;
+    }
+    if (bit >= 0 && (uint32_t)bit / 8 < part) {
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    return record->length;
+}
+
+uint32_t journal_number(const struct journal *journal, uint32_t address)
+{
+    const struct flash *flash = journal->flash;
+    uint32_t block = block_of(flash, address);
+    struct flash_header header;
+    struct place place;
+
+    if (read_block(flash, block, &header) != FLASH_GOOD) {
+        return 0;
+    }
+    read_place(flash, address, block + flash->erase_bytes, header.word[BLOCK_SALT], &place);
+    return place.state == FLASH_GOOD ? place.record.number : 0;
+}
+
+/* The bytes of a record on their way into flash, in chunks of whole units. */
+struct writer {
+    const struct flash *flash;
+    uint32_t address; /* Of the chunk. */
+    uint32_t fill;
+    uint8_t chunk[CHUNK_BYTES];
+};
+
+static int writer_flush(struct writer *writer)
+{
+    uint32_t size = PADDED(writer->fill);
+    int error;
+
+    memset(writer->chunk + writer->fill, 0, size - writer->fill);
+    error = flash_program(writer->flash, writer->address, writer->chunk, size);
+    writer->address += size;
+    writer->fill = 0;
+    memset(writer->chunk, 0, sizeof writer->chunk); /* It may have been a seed. */
+    return error;
+}
+
+static int writer_put(struct writer *writer, const uint8_t *bytes, size_t size)
+{
+    while (size > 0) {
+        size_t part = sizeof writer->chunk - writer->fill;
+
+        part = size < part ? size : part;
+        memcpy(writer->chunk + writer->fill, bytes, part);
+        writer->fill += (uint32_t)part;
+        bytes += part;
+        size -= part;
+        if (writer->fill == sizeof writer->chunk && writer_flush(writer) < 0) {
+            return E_IO;
+        }
+    }
+    return 0;
+}
+
+/* The header first, then, when that stands, the payload: a torn header has nothing behind it. */
+static int write_record(struct journal *journal, uint8_t type, uint32_t number, uint16_t length,
+                        const struct journal_part *parts, size_t count)
+{
+    struct writer writer = {.flash = journal->flash, .address = journal->next};
+    uint8_t header[RECORD_HEADER_BYTES];
+    uint32_t crc = journal->salt;
+
+    for (size_t i = 0; i < count; i++) {
+        crc = crc32_update(crc, parts[i].bytes, parts[i].size);
+    }
+    header[0] = RECORD_MARK;
+    header[1] = type;
+    put_u16(header + 2, length);
+    put_u32(header + 4, number);
+    put_u32(header + 8, crc);
+    put_u32(header + 12, crc32_update(journal->salt, header, 12));
+    if (writer_put(&writer, header, sizeof header) < 0 || writer_flush(&writer) < 0) {
+        return E_IO;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (writer_put(&writer, parts[i].bytes, parts[i].size) < 0) {
+            return E_IO;
+        }
+    }
+    return writer.fill > 0 ? writer_flush(&writer) : 0;
+}
+
+/* What is alive in a block is being written again. */
+struct carrier {
+    struct journal *journal;
+    int error;
+};
+
+static int carry_single(struct journal *journal, const struct journal_record *record)
+{
+    uint8_t payload[SINGLE_BYTES_MAX];
+    struct journal_part part = {.bytes = payload};
+    struct journal_record again;
+    int length = journal_read(journal, record->address, &again, payload, sizeof payload);
+    uint32_t address;
+    int error;
+
+    if (length < 0 || length > SINGLE_BYTES_MAX || again.damaged) {
+        return length == E_IO ? E_IO : 0; /* It went bad since it was mounted. */
+    }
+    part.size = (size_t)length;
+    error = journal_append(journal, record->type, record->number, &part, 1, &address);
+    memset(payload, 0, sizeof payload);
+    return error;
+}
+
+static void visit_carried(void *context, const struct place *place)
+{
+    struct carrier *carrier = context;
+    struct journal *journal = carrier->journal;
+    const struct journal_record *record = &place->record;
+
+    if (place->state != FLASH_GOOD || carrier->error < 0) {
+        return;
+    }
+    if (record->type < JOURNAL_SINGLES) {
+        if (journal->single[record->type] == record->address) {
+            carrier->error = carry_single(journal, record);
+        }
+    } else if (journal->owner != NULL) {
+        carrier->error = journal->owner->carry(journal->owner->context, record);
+    }
+}
+
+/* Writes what is alive in that block again into the newest one. */
+static int clean_block(struct journal *journal, uint32_t block)
+{
+    struct carrier carrier = {.journal = journal};
+    struct flash_header header;
+    int error = 0;
+
+    if (block_counts(journal->flash, block, &header)) {
+        journal->carrying = true;
+        walk_block(journal, block, &header, false, visit_carried, &carrier, &error);
+        journal->carrying = false;
+    }
+    return carrier.error < 0 ? carrier.error : error;
+}
+
+/* Makes the blocks after the newest free of what is alive. */
+static void prepare(struct journal *journal)
+{
+    for (uint32_t i = 1; i <= CLEAN_BLOCKS; i++) {
+        if (clean_block(journal, block_after(journal->flash, journal->block, i)) < 0) {
+            return;
+        }
+    }
+    journal->prepared = true;
+    if (journal->owner != NULL && journal->owner->opened != NULL) {
+        journal->carrying = true;
+        journal->owner->opened(journal->owner->context);
+        journal->carrying = false;
+    }
+}
+
+/* The mark says that nothing in the block counts any more, whatever an erase that is cut leaves of
+ * it. */
+static int retire(const struct flash *flash, uint32_t block, const struct flash_header *header)
+{
+    uint8_t mark[FLASH_UNIT_BYTES];
+
+    if (header->state != FLASH_GOOD || header->version < 2 ||
+        !flash_is_erased(flash, block + RETIRE_OFFSET, sizeof mark)) {
+        return 0;
+    }
+    memset(mark, (uint8_t)~flash->erased, sizeof mark);
+    return flash_program(flash, block + RETIRE_OFFSET, mark, sizeof mark);
+}
+
+/* Erases a block in which nothing is alive, and makes it the newest. */
+static int open_block(struct journal *journal, uint32_t block)
+{
+    const struct flash *flash = journal->flash;
+    struct flash_header header = {.offset = RECORDS_OFFSET};
+    struct flash_header old;
+
+    header.sequence = ++journal->sequence; /* Never twice, even if this fails half-way. */
+    header.word[BLOCK_BOOTS] = journal->boot_count;
+    header.word[BLOCK_SALT] =
+        crc32_update(journal->salt_base, &header.sequence, sizeof header.sequence);
+    header.word[BLOCK_ERASES] =
+        1 +
+        (read_block(flash, block, &old) == FLASH_GOOD ? old.word[BLOCK_ERASES] : journal->erases);
+    header.word[BLOCK_NUMBER] = journal->next_number;
+    /* A block whose mark cannot be set may still be erased. */
+    (void)retire(flash, block, &old);
+    journal->blocks_erased++;
+    if (flash->erase(flash, block) < 0 || flash_header_write(flash, block, MAGIC, &header) < 0 ||
+        flash_header_write(flash, block + COPY_OFFSET, MAGIC, &header) < 0) {
+        return E_IO;
+    }
+    journal->bytes_programmed += RECORDS_OFFSET;
+    journal->block = block;
+    journal->next = block + RECORDS_OFFSET;
+    journal->salt = header.word[BLOCK_SALT];
+    journal->erases = header.word[BLOCK_ERASES];
+    return 0;
+}
+
+/* Opens the next block that can be, and frees those behind it. E_SPACE: what is alive is in the
+ * way. */
+static int open_next(struct journal *journal)
+{
+    const struct flash *flash = journal->flash;
+    uint32_t from = journal->block;
+    uint32_t first = journal->skips ? 2 : 1;
+
+    if (journal->problem != NULL) {
+        return E_UNSUPPORTED;
+    }
+    for (uint32_t i = 0; i < ATTEMPTS; i++) {
+        uint32_t block = from == FLASH_NOWHERE ? block_after(flash, flash->log_base, i)
+                                               : block_after(flash, from, first + i);
+
+        if (from != FLASH_NOWHERE && clean_block(journal, block) < 0) {
+            return E_SPACE;
+        }
+        journal->next = FLASH_NOWHERE;
+        if (open_block(journal, block) == 0) {
+            journal->skips = false;
+            journal->prepared = false;
+            prepare(journal);
+            return 0;
+        }
+    }
+    return E_IO;
+}
+
+static bool has_room(const struct journal *journal, uint32_t size)
+{
+    return journal->next != FLASH_NOWHERE &&
+           journal->block + journal->flash->erase_bytes - journal->next >= size;
+}
+
+int journal_append(struct journal *journal, uint8_t type, uint32_t number,
+                   const struct journal_part *parts, size_t count, uint32_t *address)
+{
+    size_t length = 0;
+    uint32_t size;
+
+    for (size_t i = 0; i < count; i++) {
+        length += parts[i].size;
+    }
+    if (journal->problem != NULL) {
+        return E_UNSUPPORTED;
+    }
+    if (length > JOURNAL_PAYLOAD_MAX) {
+        return E_SPACE;
+    }
+    size = journal_record_bytes(length);
+    if (!journal->carrying && !journal->prepared && journal->next != FLASH_NOWHERE) {
+        prepare(journal); /* The last power cut may have come in its middle. */
+    }
+    for (unsigned attempt = 0; attempt < ATTEMPTS; attempt++) {
+        while (!has_room(journal, size)) {
+            int error = journal->carrying ? E_SPACE : open_next(journal);
+
+            if (error < 0) {
+                return error;
+            }
+        }
+        *address = journal->next;
+        journal->bytes_programmed += size;
+        if (write_record(journal, type, number, (uint16_t)length, parts, count) == 0) {
+            journal->next += size;
+            if (type < JOURNAL_SINGLES) {
+                journal->single[type] = *address;
+            }
+            return 0;
+        }
+        journal->next = FLASH_NOWHERE; /* A block in which anything failed is left as it is. */
+    }
+    return E_IO;
+}
+
+static int append_seed(struct journal *journal, uint32_t boot_count, const uint8_t *device_id,
+                       const uint8_t *seed)
+{
+    uint8_t payload[SEED_BYTES];
+    struct journal_part part = {.bytes = payload, .size = sizeof payload};
+    uint32_t address;
+    int error;
+
+    put_u32(payload, boot_count);
+    memcpy(payload + 4, device_id, JOURNAL_DEVICE_ID_BYTES);
+    memcpy(payload + 4 + JOURNAL_DEVICE_ID_BYTES, seed, JOURNAL_SEED_BYTES);
+    /* The salt is as secret as the flash is: text of an alert cannot be made to look like a record.
+     */
+    journal->salt_base = crc32_update(0, seed, JOURNAL_SEED_BYTES);
+    error = journal_append(journal, JOURNAL_SEED, 0, &part, 1, &address);
+    if (error == 0) {
+        journal->boot_count = boot_count;
+        memmove(journal->device_id, device_id, JOURNAL_DEVICE_ID_BYTES);
+        memmove(journal->seed, seed, JOURNAL_SEED_BYTES);
+        journal->seed_valid = true;
+        journal->seed_problem = NULL;
+    }
+    memset(payload, 0, sizeof payload);
+    return error;
+}
+
+int journal_seed_replace(struct journal *journal, const uint8_t next[JOURNAL_SEED_BYTES])
+{
+    if (journal->problem != NULL) {
+        return E_UNSUPPORTED;
+    }
+    if (!journal->seed_valid) {
+        return E_MISSING;
+    }
+    return append_seed(journal, journal->boot_count + 1, journal->device_id, next);
+}
+
+int journal_seed_create(struct journal *journal, const uint8_t device_id[JOURNAL_DEVICE_ID_BYTES],
+                        const uint8_t seed[JOURNAL_SEED_BYTES])
+{
+    if (journal->problem != NULL) {
+        return E_UNSUPPORTED;
+    }
+    if (journal->seed_valid) {
+        return E_INVALID;
+    }
+    return append_seed(journal, journal->boot_count, device_id, seed);
+}
