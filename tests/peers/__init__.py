@@ -18,9 +18,9 @@ from .certificates import Certificates
 from .chrony import Chrony
 from .dnsmasq import Dnsmasq
 from .dovecot import Dovecot
-from .evil import Evil, Tap
+from .evil import Evil, Gate, Tap
 from .exim import Exim
 from .postfix import Postfix
 
-__all__ = ["Bench", "PeerError", "Certificates", "Chrony", "Dnsmasq", "Dovecot", "Evil", "Tap", "Exim",
-           "Postfix"]
+__all__ = ["Bench", "PeerError", "Certificates", "Chrony", "Dnsmasq", "Dovecot", "Evil", "Gate", "Tap",
+           "Exim", "Postfix"]

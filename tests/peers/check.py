@@ -9,7 +9,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from peers import Bench, Certificates, Chrony, Dnsmasq, Dovecot, Evil, Exim, PeerError, Postfix, Tap  # noqa: E402
+from peers import Bench, Certificates, Chrony, Dnsmasq, Dovecot, Evil, Exim, Gate, PeerError, Postfix, Tap  # noqa: E402
 from peers.bench import DOMAIN, HOST, NOBODY  # noqa: E402
 from peers.certificates import SERVERS  # noqa: E402
 from peers.evil import DROP  # noqa: E402
@@ -129,6 +129,27 @@ def check_evil(bench, server, dovecot, certificates):
     expect(evil.mails == [b"Subject: x\r\n\r\n..\r\n"], f"one mail was accepted: {evil.mails}")
 
 
+def check_gate(bench, server, dovecot, certificates):
+    """Each stage is told in its order, and what a stage holds back has not got there."""
+    stages, told = [], []
+
+    def on_stage(stage):
+        stages.append(stage)
+        if stage == "TOLD":
+            told.append(len(dovecot.wait(server.name.lower(), before + 1)))
+
+    before = len(dovecot.read(server.name.lower()))
+    gate = Gate(bench, certificates, server.port("implicit"), on_stage=on_stage)
+    client = Client(gate.port, "implicit", context(certificates, "ecdsa"))
+    client.ehlo()
+    client.login(dovecot.user, dovecot.password)
+    client.sendmail("a@example.test", [f"{server.name.lower()}@example.test"], "Subject: x\r\n\r\n..\r\nDATA\r\n")
+    client.quit()
+    wanted = ["CONNECT", "HELLO", "TLS", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "BODY", "DOT", "SAID", "TOLD", "QUIT"]
+    expect(stages == wanted, f"stages: {stages}")
+    expect(told == [before + 1], f"the mail was there when its 250 was told: {told}")
+
+
 def main():
     with Bench("check-peers", limit_s=120) as bench:
         certificates = Certificates(bench)
@@ -146,7 +167,8 @@ def main():
             check_submission(server, dovecot, certificates)
             check_tap(bench, server, certificates)
             check_evil(bench, server, dovecot, certificates)
-            print(f"ok {kind.name}: submission, refusals, tap, evil")
+            check_gate(bench, server, dovecot, certificates)
+            print(f"ok {kind.name}: submission, refusals, tap, evil, gate")
         processes = [process.popen.pid for process in bench.processes]
         folder = bench.folder
     expect(not any(Path(f"/proc/{pid}").exists() for pid in processes) and not folder.exists(), "all is gone")

@@ -1,4 +1,6 @@
 """What real servers cannot be made to do: a tap in the line before one, and a server that misbehaves."""
+import collections
+import select
 import socket
 import ssl
 import threading
@@ -149,6 +151,98 @@ class Tap(_Listener):
             return data
 
         self.splice(client, conversation, self._target, change if self._attack else None)
+
+
+class Gate(_Listener):
+    """A man in the middle that has the key of a real server: it reads each command and each reply of TLS on connect.
+
+    on_stage(stage) is called before the thing that it names is handed on, and may take its time. In their order:
+    CONNECT; HELLO, the device's first bytes are there; TLS, the handshake is over; each command by its verb (EHLO,
+    AUTH, MAIL, RCPT, DATA, RSET, QUIT); BODY, the first line of a message; DOT, its end; SAID, the server's reply to
+    it is there; TOLD, right after the device was sent it.
+    """
+
+    def __init__(self, bench, certificates, port, certificate="ecdsa", on_stage=None):
+        self.on_stage = on_stage
+        self._target = port
+        self._inward = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._inward.load_cert_chain(certificates.chain(certificate), certificates.key(certificate))
+        self._outward = ssl.create_default_context(cafile=str(certificates.root(certificate)))
+        super().__init__(bench)
+
+    def stage(self, name):
+        if self.on_stage:
+            self.on_stage(name)
+
+    def serve(self, client, conversation, _index):
+        self.stage("CONNECT")
+        if not client.recv(1, socket.MSG_PEEK):
+            return
+        self.stage("HELLO")
+        with self._inward.wrap_socket(client, server_side=True) as device, \
+                socket.create_connection(("127.0.0.1", self._target), timeout=_LIMIT_S) as plain, \
+                self._outward.wrap_socket(plain, server_hostname=HOST) as server:
+            self._sockets.add(device)
+            try:
+                self.stage("TLS")
+                _Reader(self, device, server).run()
+            finally:
+                self._sockets.discard(device)
+
+
+class _Reader:
+    """One connection of Gate: lines go from each side to the other, and are understood on the way."""
+
+    def __init__(self, gate, device, server):
+        self.stage = gate.stage
+        self.ends = {device: server, server: device}
+        self.rest = {device: b"", server: b""}
+        self.server = server
+        self.asked = collections.deque(["GREETING"])  # What the server has still to answer.
+        self.body = False
+
+    def run(self):
+        while True:
+            ready = [end for end in self.ends if end.pending()]
+            for end in ready or select.select(list(self.ends), [], [], _LIMIT_S)[0]:
+                data = end.recv(65536)
+                if not data:
+                    return
+                self.rest[end] += data
+                self.hand_on(end)
+
+    def hand_on(self, end):
+        while b"\n" in self.rest[end]:
+            line, found, self.rest[end] = self.rest[end].partition(b"\n")
+            if end is self.server:
+                self.reply(line + found)
+            else:
+                self.command(line + found)
+
+    def command(self, line):
+        if not self.body:
+            verb = line.split(b" ")[0].strip().decode("latin-1").upper()
+            self.asked.append(verb)
+            self.stage(verb)
+        elif line == b".\r\n":
+            self.body = False
+            self.asked.append("DOT")
+            self.stage("DOT")
+        elif self.body == "begins":
+            self.body = "goes on"
+            self.stage("BODY")
+        self.server.sendall(line)
+
+    def reply(self, line):
+        last = line[3:4] != b"-"
+        to = self.asked.popleft() if last and self.asked else None
+        if to == "DATA" and line.startswith(b"3"):
+            self.body = "begins"
+        if to == "DOT":
+            self.stage("SAID")
+        self.ends[self.server].sendall(line)
+        if to == "DOT":
+            self.stage("TOLD")
 
 
 class Evil(_Listener):

@@ -227,6 +227,24 @@ class Board:
     def alive(self):
         return self._process.poll() is None
 
+    def cut_power(self, orderly=True):
+        """The board ends where it stands: QEMU by `quit`, or stopped and then killed. Stopping ends what QEMU's own
+        threads still write of what the modelled chip has told the guest to be written."""
+        try:
+            self.monitor("quit" if orderly else "stop", 2.0)
+        except OSError:
+            pass  # It is over already.
+        if not orderly:
+            self._process.kill()
+
+    def wait_end(self, limit_s):
+        """Whether QEMU ended by itself or by a cut within the time."""
+        try:
+            self._process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def stop(self):
         """quit writes the flash image to its end; SIGKILL could lose pages that the board saw written."""
         if self.alive():

@@ -2,19 +2,22 @@
  *
  *     qemu-system-arm ... -plugin marks.so,table=FILE,out=FILE
  *
- * The table says what to count, a line each, addresses in hexadecimal and ranges in rising order:
+ * The table says what to count, a line each; addresses in hexadecimal, ranges in rising order:
  *
- *     part NAME BEGIN END   instructions in [BEGIN, END) belong to NAME; many ranges may share a
- * name mark NAME ADDRESS     report each time that the guest gets here call NAME ADDRESS     report
- * the instructions from here to the return to the caller, with all that is called in between; of
- * nested ones the outermost
+ *     part NAME BEGIN END     instructions in [BEGIN, END) belong to NAME
+ *     mark NAME ADDRESS       report each time that the guest gets here
+ *     call NAME ADDRESS       report from here to the return to the caller
+ *     cut NAME ADDRESS        count how often the guest gets here, all these together
+ *     power COUNT AFTER       QEMU is killed AFTER instructions behind cut number COUNT
  *
- * What comes out, counts being of instructions since reset:
+ * Many ranges may share a name. A call includes all that is called in between; of nested ones the
+ * outermost is told. What comes out, counts being of instructions since reset:
  *
- *     mark NAME COUNT       and then all parts as they stand at this moment: part NAME COUNT
+ *     mark NAME COUNT         and then all parts as they stand at this moment: part NAME COUNT
  *     call NAME BEGIN END
- *     open NAME BEGIN       at exit: a call that never returned to where it came from
- *     end COUNT             at exit
+ *     power COUNT             at the cut
+ *     open NAME BEGIN         at exit: a call that never returned to where it came from
+ *     end COUNT               at exit
  *
  * tools/bench.py writes the table from the firmware's map and reads the result. Counting is by
  * translated block: a block runs to its end unless one of its instructions faults, which the
@@ -25,11 +28,14 @@
 #define _GNU_SOURCE /* RTLD_DEFAULT */
 #include <dlfcn.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -85,10 +91,12 @@ struct range {
     unsigned part;
 };
 
+enum point_kind { POINT_MARK, POINT_CALL, POINT_CUT };
+
 struct point {
     char name[NAME_BYTES];
     uint64_t address;
-    bool is_call;
+    enum point_kind kind;
 };
 
 /* How many instructions of one translated block belong to one part. */
@@ -127,6 +135,9 @@ static struct {
     const struct point *open;  /* The call that is being counted; NULL: none. */
     uint64_t open_begin;
     unsigned open_depth; /* The depth that its return leaves. */
+    uint64_t cuts_left;  /* Until the power is cut; 0: never, or it is being cut. */
+    uint64_t cut_after;
+    uint64_t cut_at; /* Count of instructions; 0: not yet known. */
 } plugin = {.part = {{.name = "other"}}, .part_count = 1};
 
 static int fail(const char *what, const char *which)
@@ -174,16 +185,16 @@ static int add_part(const char *name, uint64_t begin, uint64_t end)
     return 0;
 }
 
-static int add_point(const char *name, uint64_t address, bool is_call)
+static int add_point(const char *name, uint64_t address, enum point_kind kind)
 {
     struct point *point = &plugin.point[plugin.point_count];
 
     if (plugin.point_count == POINT_MAX) {
-        return fail("too many marks and calls", name);
+        return fail("too many marks, calls and cuts", name);
     }
     snprintf(point->name, NAME_BYTES, "%s", name);
     point->address = address;
-    point->is_call = is_call;
+    point->kind = kind;
     plugin.point_count++;
     return 0;
 }
@@ -206,8 +217,15 @@ static int read_table(const char *path)
 
         if (fields == 4 && strcmp(kind, "part") == 0) {
             result = add_part(name, begin, end);
-        } else if (fields == 3 && (strcmp(kind, "mark") == 0 || strcmp(kind, "call") == 0)) {
-            result = add_point(name, begin, kind[0] == 'c');
+        } else if (fields == 3 && strcmp(kind, "mark") == 0) {
+            result = add_point(name, begin, POINT_MARK);
+        } else if (fields == 3 && strcmp(kind, "call") == 0) {
+            result = add_point(name, begin, POINT_CALL);
+        } else if (fields == 3 && strcmp(kind, "cut") == 0) {
+            result = add_point(name, begin, POINT_CUT);
+        } else if (sscanf(line, "power %" SCNu64 " %" SCNu64, &begin, &end) == 2) {
+            plugin.cuts_left = begin;
+            plugin.cut_after = end;
         } else {
             result = fail("not a line of the table", line);
         }
@@ -233,11 +251,26 @@ static void follow(const struct block *before, uint64_t address)
     }
 }
 
+/* The end of the guest, between two instructions. QEMU's threads finish what the chip that they
+ * model has already told the guest to be written; then there is no orderly end. */
+static void cut_power(void)
+{
+    const struct timespec writes_end = {.tv_nsec = 50000000};
+
+    fprintf(plugin.out, "power %" PRIu64 "\n", plugin.count);
+    fflush(plugin.out);
+    nanosleep(&writes_end, NULL);
+    kill(getpid(), SIGKILL);
+}
+
 static void block_runs(unsigned vcpu, void *user)
 {
     const struct block *block = user;
 
     (void)vcpu;
+    if (plugin.cut_at != 0 && plugin.count >= plugin.cut_at) {
+        cut_power();
+    }
     follow(plugin.block, block->begin);
     if (plugin.open != NULL && plugin.depth <= plugin.open_depth) {
         fprintf(plugin.out, "call %s %" PRIu64 " %" PRIu64 "\n", plugin.open->name,
@@ -258,7 +291,11 @@ static void point_runs(unsigned vcpu, void *user)
     uint64_t count = plugin.count - visit->ahead;
 
     (void)vcpu;
-    if (!visit->point->is_call) {
+    if (visit->point->kind == POINT_CUT) {
+        if (plugin.cuts_left > 0 && --plugin.cuts_left == 0) {
+            plugin.cut_at = count + plugin.cut_after;
+        }
+    } else if (visit->point->kind == POINT_MARK) {
         fprintf(plugin.out, "mark %s %" PRIu64 "\n", visit->point->name, count);
         for (unsigned i = 0; i < plugin.part_count; i++) {
             fprintf(plugin.out, "part %s %" PRIu64 "\n", plugin.part[i].name, plugin.part[i].count);
