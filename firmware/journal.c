@@ -380,8 +380,9 @@ struct visitor {
 static void visit_record(void *context, const struct place *place)
 {
     const struct visitor *visitor = context;
+    struct journal_record record = {.address = place->record.address, .damaged = true};
 
-    visitor->visit(visitor->context, &place->record);
+    visitor->visit(visitor->context, place->state == FLASH_GOOD ? &place->record : &record);
 }
 
 int journal_walk(const struct journal *journal,
@@ -393,6 +394,28 @@ int journal_walk(const struct journal *journal,
         return 0;
     }
     return walk_all(journal, NULL, visit_record, &visitor);
+}
+
+void journal_block(const struct journal *journal, unsigned index, struct journal_block *block)
+{
+    const struct flash *flash = journal->flash;
+    struct flash_header header, copy;
+
+    memset(block, 0, sizeof *block);
+    block->address = block_after(flash, flash->log_base, index);
+    block->state = read_block(flash, block->address, &header);
+    if (block->state < FLASH_FOREIGN) {
+        return;
+    }
+    block->sequence = header.sequence;
+    block->erases = header.word[BLOCK_ERASES];
+    block->corrected = header.corrected;
+    if (header.version > 1) {
+        block->corrected |=
+            flash_header_read(flash, block->address + COPY_OFFSET, MAGIC, &copy) != block->state ||
+            copy.corrected;
+        block->retired = is_retired(flash, block->address, &header);
+    }
 }
 
 void journal_wear(const struct journal *journal, struct journal_wear *wear)

@@ -16,6 +16,7 @@
 #ifndef TOCSIN_FIRMWARE_JOURNAL_H
 #define TOCSIN_FIRMWARE_JOURNAL_H
 
+#include "firmware/flash_io.h"
 #include "hal/flash.h"
 #include "net/error.h"
 
@@ -108,11 +109,22 @@ MUST_CHECK int journal_append(struct journal *journal, uint8_t type, uint32_t nu
 MUST_CHECK int journal_read(const struct journal *journal, uint32_t address,
                             struct journal_record *record, void *out, size_t size);
 
-/* Each record from the oldest, damaged ones whose header is right included; the owner's found()
- * sees the same. E_IO. */
+/* For people: each record of the blocks that count, from the oldest; what is damaged so that no
+ * record can be told from it comes as one of type 0. E_IO. */
 MUST_CHECK int journal_walk(const struct journal *journal,
                             void (*visit)(void *context, const struct journal_record *record),
                             void *context);
+
+/* For people: what one block of the ring is. */
+struct journal_block {
+    enum flash_state state; /* Of its header; the numbers are 0 unless it is good or foreign. */
+    uint32_t address;
+    uint32_t sequence; /* The highest is the newest. */
+    uint32_t erases;   /* In its life. */
+    bool corrected;    /* One of the two headers is not as it was written. */
+    bool retired;      /* Nothing in it counts any more. */
+};
+void journal_block(const struct journal *journal, unsigned index, struct journal_block *block);
 
 /* How often the blocks of the ring were erased in their life. */
 struct journal_wear {
