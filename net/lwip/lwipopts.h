@@ -38,7 +38,7 @@
 #define ETH_PAD_SIZE 0
 
 /* Memory. The heap holds what is being sent; the pool what was received and not yet read. */
-#define MEM_ALIGNMENT 4
+#define MEM_ALIGNMENT __SIZEOF_POINTER__ /* 4 on the boards, 8 where the tests run. */
 #define MEM_SIZE 3840
 #define MEMP_NUM_PBUF 4
 #define PBUF_POOL_BUFSIZE 512
@@ -48,6 +48,8 @@
 #define MEMP_NUM_TCP_PCB_LISTEN 1
 #define MEMP_NUM_TCP_SEG 8
 #define MEMP_NUM_ARP_QUEUE 2
+/* lwIP counts its own timers; SNTP's come on top, and a timer without a place is never run. */
+#define MEMP_NUM_SYS_TIMEOUT (LWIP_NUM_SYS_TIMEOUT_INTERNAL + 2)
 #define LWIP_STATS 0
 
 /* TCP: two segments each way. A larger window overruns small DMA rings and is slower (measured). */
