@@ -12,6 +12,9 @@
 #define TEST_WAIT_MS_MAX 20000 /* How long `test` waits for link, address and clock. */
 #define TEST_MS_MAX 240000
 #define SLEEP_MS_MAX 1000
+#define CHECKPOINT_MS 3600000
+#define CLOCK_BACK_MS 86400000
+#define REPORT_MS_MIN 60000
 #define FACILITY_DEVICE 255
 
 void app_print(struct app *app, const char *format, ...)
@@ -76,7 +79,11 @@ void app_set_time(struct app *app, uint64_t unix_ms, const char *source)
     }
     if (first) {
         app_log(app, "clock: set from %s", source);
-        queue_set_time(&app->queue, app->store.boot_count, unix_ms, now_ms);
+        queue_set_time(&app->queue, app->journal.boot_count, unix_ms, now_ms);
+        if (app->queue.books.unix_ms > unix_ms + CLOCK_BACK_MS) {
+            app_log(app,
+                    "clock: it is earlier than when this device last ran; check the time server");
+        }
     }
 }
 
@@ -93,12 +100,12 @@ static void load_config(struct app *app)
     uint32_t offset = 0;
     int size;
 
-    if (!app->store.config_valid) {
+    if (!app->slots.valid) {
         config_defaults(&app->config);
         return;
     }
     config_begin(&reader, &app->config, config_problem, app);
-    while ((size = store_config_read(&app->store, offset, piece, sizeof piece)) > 0) {
+    while ((size = slots_read(&app->slots, offset, piece, sizeof piece)) > 0) {
         config_push(&reader, piece, (size_t)size);
         offset += (uint32_t)size;
     }
@@ -126,7 +133,7 @@ static const struct tls_anchors *load_anchors(void *context)
         return anchors;
     }
     tls_pem_init(&pem, anchors);
-    while (error >= 0 && (size = store_config_read(&app->store, offset, piece, sizeof piece)) > 0) {
+    while (error >= 0 && (size = slots_read(&app->slots, offset, piece, sizeof piece)) > 0) {
         error = tls_pem_push(&pem, piece, (size_t)size, &app->tls_problem);
         offset += (uint32_t)size;
     }
@@ -144,22 +151,22 @@ static const struct tls_anchors *load_anchors(void *context)
 static void seed_from_flash(struct app *app)
 {
     struct random once;
-    uint8_t next[STORE_SEED_BYTES];
+    uint8_t next[JOURNAL_SEED_BYTES];
     uint8_t work[RANDOM_SEED_BYTES];
     uint32_t ticks = app->platform.board->ticks();
 
     random_init(&once);
-    random_mix(&once, &app->store.boot_count, sizeof app->store.boot_count);
+    random_mix(&once, &app->journal.boot_count, sizeof app->journal.boot_count);
     random_mix(&once, &ticks, sizeof ticks);
-    random_seed(&once, app->store.seed, sizeof app->store.seed);
+    random_seed(&once, app->journal.seed, sizeof app->journal.seed);
     if (random_bytes(&once, next, sizeof next) < 0 || random_bytes(&once, work, sizeof work) < 0) {
         app->random_problem = "the generator failed";
-    } else if (store_seed_replace(&app->store, next) < 0) {
+    } else if (journal_seed_replace(&app->journal, next) < 0) {
         app->random_problem = "the seed in flash could not be replaced; the flash may be worn out";
     } else {
         random_seed(&app->random, work, sizeof work);
     }
-    memset(app->store.seed, 0, sizeof app->store.seed);
+    memset(app->journal.seed, 0, sizeof app->journal.seed);
     memset(&once, 0, sizeof once);
     memset(next, 0, sizeof next);
     memset(work, 0, sizeof work);
@@ -171,11 +178,11 @@ static void seed(struct app *app)
     uint8_t bytes[RANDOM_SEED_BYTES];
 
     random_init(&app->random);
-    random_mix(&app->random, app->store.device_id, sizeof app->store.device_id);
-    if (app->store.seed_valid) {
+    random_mix(&app->random, app->journal.device_id, sizeof app->journal.device_id);
+    if (app->journal.seed_valid) {
         seed_from_flash(app);
     } else if (hw->random == NULL) {
-        app->random_problem = app->store.seed_problem;
+        app->random_problem = app->journal.seed_problem;
     }
     if (hw->random != NULL && hw->random(bytes, sizeof bytes) == 0) {
         random_seed(&app->random, bytes, sizeof bytes);
@@ -208,7 +215,8 @@ static void test_line(struct app *app, const struct sender_report *report)
 
 static void test_end(struct app *app, const char *error)
 {
-    queue_remove(&app->queue, app->test_sequence); /* A failed test is told here and not kept. */
+    /* A failed test is told here and not kept. */
+    (void)queue_remove(&app->queue, app->test_sequence, QUEUE_DROPPED, 0);
     app->test = TEST_NONE;
     app->sender.is_test = false;
     app_print(app, error == NULL ? "ok" : "error: %s", error);
@@ -233,6 +241,22 @@ static void sender_stage_ended(void *context, const struct sender_report *report
     }
 }
 
+static uint64_t queue_time(void *context)
+{
+    return app_unix_ms(context);
+}
+
+static void mount_queue(struct app *app)
+{
+    const uint32_t limits[LIMITS_COUNT] = {app->config.limit_minute, app->config.limit_hour,
+                                           app->config.limit_day};
+
+    limits_init(&app->limits, limits);
+    queue_init(&app->queue, &app->journal, app->platform.board->flash, &app->limits, queue_time,
+               app);
+    policy_init(&app->policy, &app->config, &app->queue, app->platform.board->millis());
+}
+
 void app_init(struct app *app, const struct platform *platform)
 {
     const struct board *hw = platform->board;
@@ -255,16 +279,16 @@ void app_init(struct app *app, const struct platform *platform)
 
     app->platform = *platform;
     log_init(&app->log);
-    queue_init(&app->queue);
     console_init(&app->console, hw->console_write);
     app_print(app, "\r\ntocsin %s on %s, %s", TOCSIN_VERSION, hw->name, hw->cpu);
     config_defaults(&app->config);
-    store_mount(&app->store, hw->flash);
+    slots_mount(&app->slots, hw->flash);
     load_config(app);
+    mount_queue(app);
     (void)load_anchors(app); /* Tells at the start what is wrong with them. */
     seed(app);
-    for (size_t i = 0; i < STORE_DEVICE_ID_BYTES; i++) {
-        text_add_hex(&id, app->store.device_id[i], 2);
+    for (size_t i = 0; i < JOURNAL_DEVICE_ID_BYTES; i++) {
+        text_add_hex(&id, app->journal.device_id[i], 2);
     }
     sender_init(&app->sender, &sender);
     if (hw->rtc_read != NULL && hw->rtc_read(&unix_s) == 0) {
@@ -272,38 +296,58 @@ void app_init(struct app *app, const struct platform *platform)
     }
 }
 
+static uint8_t all_recipients(const struct app *app)
+{
+    return (uint8_t)((1u << app->config.to_count) - 1);
+}
+
+/* What an alert has of the device and the moment. */
+static void stamp(struct app *app, struct alert *alert)
+{
+    const char *at = strchr(app->config.from, '@');
+
+    alert->boot_count = app->journal.boot_count;
+    alert->unix_s = text_seconds(app_unix_ms(app));
+    alert->queued_unix_s = alert->unix_s;
+    alert->uptime_ms = app->platform.board->millis();
+    text_copy(alert->domain, sizeof alert->domain, at != NULL ? at + 1 : "");
+}
+
 int app_alert(struct app *app, struct alert *alert)
 {
-    int error;
+    int result;
 
-    alert->boot_count = app->store.boot_count;
-    alert->sequence = ++app->sequence;
-    alert->unix_s = text_seconds(app_unix_ms(app));
-    alert->uptime_ms = app->platform.board->millis();
+    stamp(app, alert);
     if (app->config.to_count == 0) {
         return E_CONFIG;
     }
-    error = queue_add(&app->queue, alert, (uint8_t)((1u << app->config.to_count) - 1), false);
-    if (error < 0) {
+    result = policy_take(&app->policy, alert, all_recipients(app), alert->uptime_ms);
+    if (result < 0) {
         app_log(app, "the queue is full of more severe alerts: a new one was displaced");
-        return error;
     }
-    return (int)alert->sequence;
+    return result;
 }
 
-/* An alert of the device's own. */
-static int device_alert(struct app *app, uint8_t severity, const char *app_name, const char *what)
+static void device_alert_begin(struct app *app, struct alert *alert, uint8_t severity,
+                               const char *app_name, const char *what)
+{
+    memset(alert, 0, sizeof *alert);
+    alert->severity = severity;
+    alert->facility = FACILITY_DEVICE;
+    text_copy(alert->source, sizeof alert->source, "device");
+    text_copy(alert->host, sizeof alert->host, app->config.hostname);
+    text_copy(alert->app, sizeof alert->app, app_name);
+    text_copy(alert->text, sizeof alert->text, what);
+}
+
+int app_device_alert(struct app *app, uint8_t severity, const char *app_name, const char *what)
 {
     struct alert alert;
+    int result;
 
-    memset(&alert, 0, sizeof alert);
-    alert.severity = severity;
-    alert.facility = FACILITY_DEVICE;
-    text_copy(alert.source, sizeof alert.source, "device");
-    text_copy(alert.host, sizeof alert.host, app->config.hostname);
-    text_copy(alert.app, sizeof alert.app, app_name);
-    text_copy(alert.text, sizeof alert.text, what);
-    return app_alert(app, &alert);
+    device_alert_begin(app, &alert, severity, app_name, what);
+    result = app_alert(app, &alert);
+    return result < 0 ? result : (int)alert.sequence;
 }
 
 const char *app_reset_cause(const struct app *app)
@@ -317,7 +361,7 @@ const char *app_reset_cause(const struct app *app)
 
 const char *app_config_problem(const struct app *app)
 {
-    return app->store.config_valid ? "not valid: `log` tells why" : app->store.config_problem;
+    return app->slots.valid ? "not valid: `log` tells why" : app->slots.problem;
 }
 
 static void boot_alert(struct app *app)
@@ -328,17 +372,17 @@ static void boot_alert(struct app *app)
     bool bad = cause == RESET_FAULT || cause == RESET_WATCHDOG;
 
     text_print(what, sizeof what, "started, boot %u; reason of the reset: %s%s%s",
-               (unsigned)app->store.boot_count, app_reset_cause(app),
+               (unsigned)app->journal.boot_count, app_reset_cause(app),
                hw->reset_detail()[0] != '\0' ? ": " : "", hw->reset_detail());
     app_log(app, "%s", what);
     if (app->config.alert_boot && app->config_valid) {
-        (void)device_alert(app, bad ? SEVERITY_ERROR : SEVERITY_NOTICE, "boot", what);
+        (void)app_device_alert(app, bad ? SEVERITY_ERROR : SEVERITY_NOTICE, "boot", what);
     }
 }
 
 void app_start(struct app *app)
 {
-    if (app->store.config_fallback) {
+    if (app->slots.fallback) {
         app_log(app,
                 "configuration: the newest one in flash is damaged; the one before it is in force");
     }
@@ -347,6 +391,17 @@ void app_start(struct app *app)
             app,
             "configuration: %s; no mail can be sent. Write one with `make config` on a computer.",
             app_config_problem(app));
+    }
+    if (app->journal.problem != NULL) {
+        app_log(app, "queue: %s; alerts are kept in RAM and do not survive a reset",
+                app->journal.problem);
+    }
+    if (app->journal.records_damaged > 0) {
+        app_log(app, "queue: %u records in flash were cut short or went bad",
+                (unsigned)app->journal.records_damaged);
+    }
+    if (app->queue.count > 0) {
+        app_log(app, "queue: %u alerts are still to be sent", app->queue.count);
     }
     if (app->random_problem != NULL) {
         app_log(app,
@@ -419,6 +474,7 @@ void app_datagram(void *context, const char *bytes, size_t size, uint32_t sender
     struct app *app = context;
     struct alert alert;
     struct text text;
+    int taken;
 
     app->syslog.received++;
     memset(&alert, 0, sizeof alert);
@@ -432,8 +488,9 @@ void app_datagram(void *context, const char *bytes, size_t size, uint32_t sender
     }
     text = text_begin(alert.sender, sizeof alert.sender);
     text_add_ipv4(&text, sender);
-    if (app_alert(app, &alert) > 0) {
-        app->syslog.taken++;
+    taken = app_alert(app, &alert);
+    app->syslog.taken += taken >= 0;
+    if (taken >= 0 && taken != POLICY_REPEATED) { /* A storm would fill the log. */
         app_log(app, "alert %u from %s: %s: %s", (unsigned)alert.sequence, alert.sender,
                 severity_name(alert.severity), alert.text);
     }
@@ -450,9 +507,9 @@ static void link_alert(struct app *app, const char *what)
     }
     if (app->link_alert != 0 &&
         !(app->sender.have_item && app->sender.item.sequence == app->link_alert)) {
-        (void)queue_remove(&app->queue, app->link_alert);
+        (void)queue_remove(&app->queue, app->link_alert, QUEUE_SUPERSEDED, 0);
     }
-    sequence = device_alert(app, SEVERITY_WARNING, "link", what);
+    sequence = app_device_alert(app, SEVERITY_WARNING, "link", what);
     app->link_alert = sequence > 0 ? (uint32_t)sequence : 0;
 }
 
@@ -462,12 +519,8 @@ static void link_changed(struct app *app, bool up)
     struct text text = text_begin(what, sizeof what);
     uint64_t now_ms = app->platform.board->millis();
     struct queue_item item;
-    bool queued = false;
 
-    for (unsigned i = 0; queue_item(&app->queue, i, &item); i++) {
-        queued |= item.sequence == app->link_alert;
-    }
-    if (!queued) {
+    if (!queue_find(&app->queue, app->link_alert, &item)) {
         app->link_alert = 0;
         app->link_flaps = 0;
     }
@@ -514,18 +567,40 @@ static void follow_network(struct app *app)
     address_said(app, &status);
 }
 
-static void report_displaced(struct app *app)
+/* What will not arrive is told by an alert of its own; not before a mail got out since the last
+ * one, lest reports of reports go round, and not while they would displace others. */
+static void report_lost(struct app *app)
 {
-    char what[64];
+    struct queue_books *books = &app->queue.books;
+    uint32_t lost = books->refused + books->expired + books->displaced;
+    uint64_t now_ms = app->platform.board->millis();
+    char what[LINE_BYTES];
 
-    /* Not before there is room again; what was refused may wait in the queue for long. */
-    if (app->queue.displaced == app->displaced_reported || app->queue.used > QUEUE_BYTES / 2) {
+    if (lost == books->reported || now_ms < app->report_ms ||
+        books->accepted == app->report_accepted || app->queue.count > QUEUE_MAX / 2 ||
+        app->queue.live_bytes > journal_room(&app->journal) / 2) {
         return;
     }
-    text_print(what, sizeof what, "%u alerts were displaced: the queue was full",
-               (unsigned)(app->queue.displaced - app->displaced_reported));
-    app->displaced_reported = app->queue.displaced;
-    (void)device_alert(app, SEVERITY_ERROR, "queue", what);
+    text_print(what, sizeof what,
+               "in all %u alerts were refused for ever by the mail server, %u were given up, %u "
+               "were displaced since the queue was full; `queue` lists those that are kept",
+               (unsigned)books->refused, (unsigned)books->expired, (unsigned)books->displaced);
+    books->reported = lost;
+    app->report_accepted = books->accepted;
+    app->report_ms = now_ms + REPORT_MS_MIN;
+    (void)app_device_alert(app, SEVERITY_ERROR, "queue", what);
+    (void)queue_checkpoint(&app->queue);
+}
+
+/* The last known time and the counters, for the next boot. */
+static void checkpoint(struct app *app)
+{
+    uint64_t now_ms = app->platform.board->millis();
+
+    if (app->clock_unix_ms != 0 && now_ms >= app->checkpoint_ms) {
+        app->checkpoint_ms = now_ms + CHECKPOINT_MS;
+        (void)queue_checkpoint(&app->queue);
+    }
 }
 
 void app_test(struct app *app)
@@ -553,6 +628,7 @@ static void test_blocked(struct app *app, const char *blocked, enum sender_stage
 static void test_poll(struct app *app)
 {
     uint64_t now_ms = app->platform.board->millis();
+    const struct queue_how how = {.pending_mask = all_recipients(app), .is_test = true};
     enum sender_stage stage;
     const char *blocked;
     struct alert alert;
@@ -575,20 +651,12 @@ static void test_poll(struct app *app)
         }
         return;
     }
-    memset(&alert, 0, sizeof alert);
-    alert.severity = SEVERITY_NOTICE;
-    alert.facility = FACILITY_DEVICE;
+    device_alert_begin(app, &alert, SEVERITY_NOTICE, "test",
+                       "A test from the console: alerts from this device arrive.");
     text_copy(alert.source, sizeof alert.source, "console");
-    text_copy(alert.host, sizeof alert.host, app->config.hostname);
-    text_copy(alert.app, sizeof alert.app, "test");
-    text_copy(alert.text, sizeof alert.text,
-              "A test from the console: alerts from this device arrive.");
-    alert.boot_count = app->store.boot_count;
-    alert.sequence = ++app->sequence;
-    alert.unix_s = text_seconds(app_unix_ms(app));
-    alert.uptime_ms = now_ms;
-    if (queue_add(&app->queue, &alert, (uint8_t)((1u << app->config.to_count) - 1), true) < 0) {
-        test_end(app, "the queue is full of more severe alerts");
+    stamp(app, &alert);
+    if (queue_add(&app->queue, &alert, &how) < 0) {
+        test_end(app, "the queue is full");
         return;
     }
     app->test_sequence = alert.sequence;
@@ -631,12 +699,28 @@ static bool send_poll(struct app *app)
     return sender_poll(&app->sender, &now);
 }
 
+/* A digest that is due becomes an alert of the device's own. */
+static bool storm_poll(struct app *app)
+{
+    uint64_t now_ms = app->platform.board->millis();
+    struct alert digest;
+
+    if (now_ms < policy_deadline(&app->policy)) {
+        return false;
+    }
+    device_alert_begin(app, &digest, SEVERITY_NOTICE, "digest", "");
+    stamp(app, &digest);
+    return policy_poll(&app->policy, &digest, all_recipients(app), now_ms);
+}
+
 bool app_poll(struct app *app)
 {
     bool moved = console_poll(app);
 
     follow_network(app);
-    report_displaced(app);
+    report_lost(app);
+    checkpoint(app);
+    moved |= storm_poll(app);
     test_poll(app);
     moved |= send_poll(app);
     if (app->reboot_ms != 0 && app->platform.board->millis() >= app->reboot_ms) {
@@ -649,11 +733,13 @@ uint32_t app_sleep_ms_max(struct app *app)
 {
     uint64_t now_ms = app->platform.board->millis();
     uint64_t deadline_ms = sender_deadline(&app->sender);
+    uint64_t policy_ms = policy_deadline(&app->policy);
     enum sender_stage stage;
 
     if (!app->sender.running && app_blocked(app, &stage) != NULL) {
         return SLEEP_MS_MAX;
     }
+    deadline_ms = policy_ms < deadline_ms ? policy_ms : deadline_ms;
     if (deadline_ms <= now_ms) {
         return 1;
     }

@@ -15,10 +15,13 @@
 
 #include "firmware/config.h"
 #include "firmware/console.h"
+#include "firmware/journal.h"
+#include "firmware/limits.h"
 #include "firmware/log.h"
+#include "firmware/policy.h"
 #include "firmware/queue.h"
 #include "firmware/sender.h"
-#include "firmware/store.h"
+#include "firmware/slots.h"
 #include "hal/board.h"
 #include "net/alert.h"
 #include "net/link.h"
@@ -45,12 +48,15 @@ struct app_syslog {
 
 struct app {
     struct platform platform;
-    struct store store;
+    struct slots slots;
+    struct journal journal;
     struct config config;
     struct random random;
     struct tls tls;
     struct log log;
+    struct limits limits;
     struct queue queue;
+    struct policy policy;
     struct sender sender;
     struct console console;
     struct app_syslog syslog;
@@ -59,14 +65,15 @@ struct app {
     const char *network_problem; /* Why there is no network at all; NULL: there is. */
     const char *random_problem;  /* Why there are no random numbers; NULL: there are. */
     const char *tls_problem;     /* Why the certificates cannot be used; NULL: they can. */
-    char device_id[2 * STORE_DEVICE_ID_BYTES + 1];
+    char device_id[2 * JOURNAL_DEVICE_ID_BYTES + 1];
 
     uint64_t clock_unix_ms; /* What the clock said ... */
     uint64_t clock_set_ms;  /* ... at this uptime. 0 and 0: unknown. */
     const char *clock_source;
 
-    uint32_t sequence;           /* Of the last alert. */
-    uint32_t displaced_reported; /* Displaced alerts that the person has been told of. */
+    uint64_t checkpoint_ms;   /* When the books are to be written next. */
+    uint64_t report_ms;       /* No report of what was lost before this. */
+    uint32_t report_accepted; /* Mails accepted at the last report. */
     bool link_was_up, link_seen, address_said;
     uint64_t link_down_ms;
     uint32_t link_alert; /* Sequence of a link alert still in the queue; 0: none. */
@@ -98,9 +105,13 @@ uint64_t app_unix_ms(const struct app *app);
 /* One syslog datagram; for stack_udp_listen(). sender in network byte order. */
 void app_datagram(void *app, const char *bytes, size_t size, uint32_t sender);
 
-/* Queues alert (severity, facility, source, sender, host, app and text are the caller's). Returns
- * its number, or E_SPACE, E_CONFIG (no recipient is configured). */
+/* Takes alert (severity, facility, source, sender, host, app and text are the caller's) and gives
+ * it its number; flash has it when this returns. Returns what becomes of it (policy_take()), or
+ * E_SPACE, E_CONFIG (no recipient is configured). */
 MUST_CHECK int app_alert(struct app *app, struct alert *alert);
+
+/* An alert of the device's own; the same. */
+int app_device_alert(struct app *app, uint8_t severity, const char *app_name, const char *what);
 
 /* Why nothing can be sent now, and the stage that waits; NULL: all is ready. */
 const char *app_blocked(struct app *app, enum sender_stage *stage);

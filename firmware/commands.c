@@ -6,6 +6,9 @@
 
 #define LINE_BYTES 320
 #define ARGUMENT_BYTES 24
+#define LISTED_MAX 60 /* A serial line takes its time. */
+#define NUMBER(n) NUMBER_(n)
+#define NUMBER_(n) #n
 
 struct command {
     const char *name;
@@ -48,7 +51,7 @@ static void status_device(struct app *app)
               "device   tocsin " TOCSIN_VERSION
               " on %s, up %u d %02u:%02u:%02u, boot %u, reset by %s",
               hw->name, (unsigned)(up_s / 86400), (unsigned)(up_s / 3600 % 24),
-              (unsigned)(up_s / 60 % 60), (unsigned)(up_s % 60), (unsigned)app->store.boot_count,
+              (unsigned)(up_s / 60 % 60), (unsigned)(up_s % 60), (unsigned)app->journal.boot_count,
               app_reset_cause(app));
     if (hw->reset_detail()[0] != '\0') {
         app_print(app, "         %s", hw->reset_detail());
@@ -128,33 +131,121 @@ static void status_mail(struct app *app)
     }
 }
 
+/* "3 h 5 min": people's words for a time since or until. */
+static void add_duration(struct text *text, uint32_t seconds)
+{
+    if (seconds < 120) {
+        text_format(text, "%u s", (unsigned)seconds);
+    } else if (seconds < 7200) {
+        text_format(text, "%u min", (unsigned)(seconds / 60));
+    } else if (seconds < 172800) {
+        text_format(text, "%u h", (unsigned)(seconds / 3600));
+    } else {
+        text_format(text, "%u days", (unsigned)(seconds / 86400));
+    }
+}
+
+/* How long ago it happened; 0: not known, it was in another boot without a clock. */
+static uint32_t age_s(struct app *app, const struct queue_item *item)
+{
+    uint64_t unix_ms = app_unix_ms(app);
+    uint64_t now_ms = app->platform.board->millis();
+
+    if (item->boot_count == app->journal.boot_count && item->uptime_ms <= now_ms) {
+        return text_seconds(now_ms - item->uptime_ms);
+    }
+    if (item->unix_s != 0 && unix_ms > item->unix_s * 1000) {
+        return text_seconds(unix_ms - item->unix_s * 1000);
+    }
+    return 0;
+}
+
+/* The oldest alert that is still to be sent, and how many are of each kind. */
+static bool count_queue(struct app *app, unsigned *waiting, unsigned *given_up,
+                        struct queue_item *oldest)
+{
+    bool any = false;
+
+    *given_up = queue_given_up(&app->queue);
+    *waiting = app->queue.count - *given_up;
+    for (unsigned i = 0; *waiting > 0 && !any && queue_item(&app->queue, i, oldest); i++) {
+        any = !oldest->refused;
+    }
+    return any;
+}
+
 static void queue_summary(struct app *app, const char *title)
 {
     char line[LINE_BYTES];
     struct text text = text_begin(line, sizeof line);
-    struct queue_item item;
+    struct queue_item oldest;
     uint64_t now_ms = app->platform.board->millis();
     uint64_t due_ms = sender_deadline(&app->sender);
-    unsigned refused = 0;
+    unsigned waiting, given_up;
+    bool any = count_queue(app, &waiting, &given_up, &oldest);
 
-    for (unsigned i = 0; queue_item(&app->queue, i, &item); i++) {
-        refused += item.refused ? 1 : 0;
+    text_format(&text, "%swaiting %u, given up %u, displaced %u", title, waiting, given_up,
+                (unsigned)app->queue.books.displaced);
+    if (any) {
+        text_format(&text, ", oldest %u since ", (unsigned)oldest.sequence);
+        add_duration(&text, age_s(app, &oldest));
     }
-    text_format(&text, "%swaiting %u, refused %u, displaced %u", title, app->queue.count - refused,
-                refused, (unsigned)app->queue.displaced);
-    if (queue_item(&app->queue, 0, &item)) {
-        text_format(&text, ", oldest %u s", (unsigned)text_seconds(now_ms - item.uptime_ms));
-    }
-    if (due_ms != UINT64_MAX && app->queue.count > refused && !app->sender.running) {
-        text_format(&text, ", next try in %u s",
-                    (unsigned)(due_ms > now_ms ? text_seconds(due_ms - now_ms + 999) : 0));
+    if (due_ms != UINT64_MAX && any && !app->sender.running) {
+        text_add(&text, ", next try in ");
+        add_duration(&text, due_ms > now_ms ? text_seconds(due_ms - now_ms + 999) : 0);
     }
     app_print(app, "%s", line);
 }
 
+#define ENDURANCE 100000 /* Erases a block: what data sheets of SPI and CFI NOR promise. */
+
+/* Wear, and what the rate so far leaves. */
+static void status_flash(struct app *app)
+{
+    char line[LINE_BYTES];
+    struct text text = text_begin(line, sizeof line);
+    struct journal_wear wear;
+    uint64_t unix_ms = app_unix_ms(app);
+    uint32_t since = app->queue.books.since_unix_s;
+    uint32_t days = unix_ms != 0 && since != 0 ? (text_seconds(unix_ms) - since) / 86400 : 0;
+
+    journal_wear(&app->journal, &wear);
+    if (app->journal.problem != NULL) {
+        app_print(app, "flash    %s; alerts are kept in RAM", app->journal.problem);
+        return;
+    }
+    text_format(&text, "flash    %u blocks, erased %u to %u times of " NUMBER(ENDURANCE),
+                (unsigned)wear.blocks, (unsigned)wear.min, (unsigned)wear.max);
+    if (days > 0 && wear.total > wear.blocks) {
+        uint32_t left = wear.max < ENDURANCE ? (ENDURANCE - wear.max) * wear.blocks : 0;
+        uint32_t years = left / (wear.total / days + 1) / 365;
+
+        text_format(&text, ", at this rate %s%u years left", years > 1000 ? "over " : "",
+                    (unsigned)(years > 1000 ? 1000 : years));
+    } else {
+        text_add(&text, ", years left: not known before a day and a turn of the ring");
+    }
+    app_print(app, "%s", line);
+    app_print(app, "         since the start %u bytes programmed, %u blocks erased",
+              (unsigned)app->journal.bytes_programmed, (unsigned)app->journal.blocks_erased);
+}
+
+static void status_queue(struct app *app)
+{
+    const struct queue_books *books = &app->queue.books;
+
+    queue_summary(app, "queue    ");
+    app_print(app,
+              "         in all accepted %u, refused %u, expired %u, repeated %u, in digests %u, "
+              "dropped %u",
+              (unsigned)books->accepted, (unsigned)books->refused, (unsigned)books->expired,
+              (unsigned)books->repeated, (unsigned)books->folded, (unsigned)books->dropped);
+    status_flash(app);
+}
+
 static void status_input(struct app *app)
 {
-    queue_summary(app, "queue    ");
+    status_queue(app);
     if (app->config.syslog_port == 0) {
         app_print(app, "syslog   off");
     } else {
@@ -165,8 +256,8 @@ static void status_input(struct app *app)
     }
     if (app->config_valid) {
         app_print(app, "config   number %u, %u bytes, %u CA certificates%s%s",
-                  (unsigned)app->store.config_sequence, (unsigned)app->store.config_size,
-                  app->config.ca_count, app->tls_problem != NULL ? ": " : "",
+                  (unsigned)app->slots.sequence, (unsigned)app->slots.size, app->config.ca_count,
+                  app->tls_problem != NULL ? ": " : "",
                   app->tls_problem != NULL ? app->tls_problem : "");
     } else {
         app_print(app, "config   %s", app_config_problem(app));
@@ -191,9 +282,15 @@ static const char *run_alert(struct app *app, const char *arguments)
     char word[ARGUMENT_BYTES];
     const char *what = take_word(arguments, word, sizeof word);
     int severity = severity_parse(word);
+    static const char *const what_became[] = {
+        [POLICY_QUEUED] = "is queued",
+        [POLICY_HELD] = "is queued, and waits for others like it",
+        [POLICY_FOLDED] = "is queued, for the next digest",
+        [POLICY_REPEATED] = "is one like it, and counts it",
+    };
     struct text text;
     struct alert alert;
-    int sequence;
+    int result;
 
     if (severity < 0) {
         return "expected `alert SEVERITY TEXT` with emerg, alert, crit, err, warning, notice, info "
@@ -209,14 +306,14 @@ static const char *run_alert(struct app *app, const char *arguments)
     text_copy(alert.host, sizeof alert.host, app->config.hostname);
     text = text_begin(alert.text, sizeof alert.text);
     text_add_printable(&text, what, strlen(what));
-    sequence = app_alert(app, &alert);
-    if (sequence == E_CONFIG) {
+    result = app_alert(app, &alert);
+    if (result == E_CONFIG) {
         return "there is no recipient: no valid configuration";
     }
-    if (sequence < 0) {
+    if (result < 0) {
         return "the queue is full of more severe alerts";
     }
-    app_print(app, "alert %u is queued", (unsigned)sequence);
+    app_print(app, "alert %u %s", (unsigned)alert.sequence, what_became[result]);
     return NULL;
 }
 
@@ -230,34 +327,97 @@ static const char *run_test(struct app *app, const char *arguments)
     return pending;
 }
 
-static void queue_line(struct app *app, const struct queue_item *item, const struct alert *alert)
+/* Where an alert is on its way, for people. */
+static void describe_state(struct app *app, const struct queue_item *item, char *out, size_t size)
 {
-    char when[32];
+    struct text text = text_begin(out, size);
     uint64_t now_ms = app->platform.board->millis();
 
-    if (item->refused) {
-        text_copy(when, sizeof when, "refused by the server");
+    if (item->event == QUEUE_EXPIRED) {
+        text_add(&text, "given up: too old");
+    } else if (item->refused) {
+        text_add(&text, "refused by the server");
+        if (item->code != 0) {
+            text_format(&text, " with %u", (unsigned)item->code);
+        }
+    } else if (item->folded) {
+        text_add(&text, "waits for a digest");
+    } else if (app->sender.have_item && app->sender.item.sequence == item->sequence) {
+        text_add(&text, "being sent");
     } else if (item->due_ms > now_ms) {
-        text_print(when, sizeof when, "next in %u s",
-                   (unsigned)text_seconds(item->due_ms - now_ms + 999));
+        text_add(&text, "next in ");
+        add_duration(&text, text_seconds(item->due_ms - now_ms + 999));
     } else {
-        text_copy(when, sizeof when, "due");
+        text_add(&text, "due");
     }
-    app_print(app, "  %u %s, tries %u, %s: %s", (unsigned)item->sequence,
-              severity_name(item->severity), item->attempts, when, alert->text);
+    if (item->event == QUEUE_TRYING && !item->refused) {
+        text_add(&text, ", sent without answer");
+    }
+    if (item->volatile_) {
+        text_add(&text, ", in RAM only");
+    }
 }
 
 static const char *queue_list(struct app *app)
 {
     struct queue_item item;
     struct alert alert;
+    char state[80];
 
-    for (unsigned i = 0; queue_item(&app->queue, i, &item); i++) {
+    for (unsigned i = 0; i < LISTED_MAX && queue_item(&app->queue, i, &item); i++) {
         if (queue_alert(&app->queue, item.sequence, &alert) == 0) {
-            queue_line(app, &item, &alert);
+            describe_state(app, &item, state, sizeof state);
+            app_print(app, "  %u %s, tries %u, %s: %s", (unsigned)item.sequence,
+                      severity_name(item.severity), item.attempts, state, alert.text);
         }
     }
+    if (app->queue.count > LISTED_MAX) {
+        app_print(app, "  ... and %u younger ones", app->queue.count - LISTED_MAX);
+    }
     queue_summary(app, "");
+    return NULL;
+}
+
+static void show_time(struct app *app, const char *title, uint64_t unix_s)
+{
+    char time[32];
+    struct text text = text_begin(time, sizeof time);
+
+    if (unix_s != 0) {
+        text_add_time(&text, unix_s, app->config.zone_minutes);
+        app_print(app, "  %s%s", title, time);
+    }
+}
+
+static const char *queue_show(struct app *app, uint32_t sequence)
+{
+    static const char *const event[] = {
+        "",        "queued",  "sent without answer", "waiting", "accepted",      "refused",
+        "expired", "dropped", "displaced",           "counted", "to be retried", "superseded"};
+    struct queue_item item;
+    struct alert alert;
+    char state[80];
+
+    if (!queue_find(&app->queue, sequence, &item) ||
+        queue_alert(&app->queue, sequence, &alert) < 0) {
+        return "no alert has that number";
+    }
+    describe_state(app, &item, state, sizeof state);
+    app_print(app, "  alert    %u of boot %u, %s", (unsigned)sequence, (unsigned)item.boot_count,
+              severity_name(item.severity));
+    app_print(app, "  text     %s", alert.text);
+    app_print(app, "  from     %s %s %s %s", alert.source, alert.sender, alert.host, alert.app);
+    show_time(app, "time     ", item.unix_s);
+    if (item.count > 1) {
+        app_print(app, "  count    %u", (unsigned)item.count);
+        show_time(app, "last     ", item.last_unix_s);
+    }
+    app_print(app, "  state    %s; tries %u", state, item.attempts);
+    if (item.event < sizeof event / sizeof event[0]) {
+        app_print(app, "  event    %s%s", event[item.event],
+                  alert.damaged ? "; damaged in flash" : "");
+    }
+    show_time(app, "at       ", text_seconds(item.event_unix_ms));
     return NULL;
 }
 
@@ -266,9 +426,13 @@ static const char *queue_retry(struct app *app)
     struct queue_item item;
 
     for (unsigned i = 0; queue_item(&app->queue, i, &item); i++) {
-        item.refused = false;
         item.due_ms = 0;
-        queue_update(&app->queue, &item);
+        if (item.refused) {
+            item.event = QUEUE_RETRIED;
+            (void)queue_update(&app->queue, &item);
+        } else {
+            queue_delay(&app->queue, &item);
+        }
     }
     sender_hurry(&app->sender, false);
     return NULL;
@@ -286,13 +450,18 @@ static const char *run_queue(struct app *app, const char *arguments)
     if (text_equal_nocase(word, "retry") && rest[0] == '\0') {
         return queue_retry(app);
     }
+    if (text_equal_nocase(word, "show") && text_parse_u32(rest, UINT32_MAX, &sequence)) {
+        return queue_show(app, sequence);
+    }
     if (text_equal_nocase(word, "drop") && text_parse_u32(rest, UINT32_MAX, &sequence)) {
         if (app->sender.have_item && app->sender.item.sequence == sequence) {
             return "that alert is being sent right now";
         }
-        return queue_remove(&app->queue, sequence) < 0 ? "no alert has that number" : NULL;
+        return queue_remove(&app->queue, sequence, QUEUE_DROPPED, 0) == E_MISSING
+                   ? "no alert has that number"
+                   : NULL;
     }
-    return "expected `queue`, `queue retry` or `queue drop NUMBER`";
+    return "expected `queue`, `queue show NUMBER`, `queue retry` or `queue drop NUMBER`";
 }
 
 static const char *run_config(struct app *app, const char *arguments)
@@ -326,9 +495,6 @@ static const char *run_log(struct app *app, const char *arguments)
 static const char *run_reboot(struct app *app, const char *arguments)
 {
     (void)arguments;
-    if (app->queue.count > 0) {
-        app_print(app, "warning: what is still in the queue does not survive");
-    }
     app->reboot_ms = app->platform.board->millis() + 100; /* The answer gets out first. */
     return NULL;
 }
@@ -349,7 +515,7 @@ static const struct command commands[] = {
     {"status", "", "device, network, server, queue", run_status},
     {"alert", "SEVERITY TEXT", "send an alert", run_alert},
     {"test", "", "send a test mail and show each stage", run_test},
-    {"queue", "[retry | drop NUMBER]", "what waits to be sent", run_queue},
+    {"queue", "[show N | retry | drop N]", "what waits to be sent", run_queue},
     {"config", "show", "the settings in force, secrets masked", run_config},
     {"log", "", "the last lines that the device logged", run_log},
     {"reboot", "", "reset the device", run_reboot},

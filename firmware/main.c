@@ -61,7 +61,7 @@ static void choose_mac(uint8_t mac[6])
 {
     mac[0] = 0x02;
     for (unsigned i = 1; i < 6; i++) {
-        mac[i] = app.store.device_id[i];
+        mac[i] = app.journal.device_id[i];
     }
 }
 

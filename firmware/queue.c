@@ -103,7 +103,7 @@ static void put_state(uint8_t out[STATE_BYTES], const struct queue_item *item, u
     out[0] = item->event;
     out[1] = item->attempts;
     out[2] = item->pending_mask;
-    out[3] = (uint8_t)(item->folded | item->digest << 1);
+    out[3] = (uint8_t)(item->folded | item->digest << 1 | item->retried << 3);
     put_u16(out + 4, item->code);
     put_u32(out + 8, item->count);
     put_u32(out + 12, alert);
@@ -119,6 +119,7 @@ static void get_state(const uint8_t in[STATE_BYTES], struct queue_item *item)
     item->pending_mask = in[2];
     item->folded = in[3] & 1;
     item->digest = in[3] >> 1 & 1;
+    item->retried = in[3] >> 3 & 1;
     item->code = get_u16(in + 4);
     item->count = get_u32(in + 8);
     item->event_unix_ms = get_u64(in + 16);
@@ -296,7 +297,8 @@ static void remove_members(struct queue *queue, uint32_t digest)
 
 static bool ends(uint8_t event)
 {
-    return event == QUEUE_ACCEPTED || event == QUEUE_DROPPED || event == QUEUE_DISPLACED;
+    return event == QUEUE_ACCEPTED || event == QUEUE_DROPPED || event == QUEUE_DISPLACED ||
+           event == QUEUE_SUPERSEDED;
 }
 
 static void count_event(struct queue *queue, uint8_t event)
@@ -723,6 +725,16 @@ int queue_add(struct queue *queue, struct alert *alert, const struct queue_how *
     return 0;
 }
 
+unsigned queue_given_up(const struct queue *queue)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < queue->count; i++) {
+        count += (queue->word[i] & WORD_REFUSED) != 0;
+    }
+    return count;
+}
+
 bool queue_item(const struct queue *queue, unsigned index, struct queue_item *item)
 {
     return index < queue->count && load(queue, index, item);
@@ -750,6 +762,7 @@ int queue_update(struct queue *queue, const struct queue_item *item)
     }
     now.event_unix_ms = queue->unix_ms(queue->context);
     now.refused = now.event == QUEUE_REFUSED || now.event == QUEUE_EXPIRED;
+    now.retried = item->retried || now.event == QUEUE_RETRIED;
     slot = volatile_slot(queue, queue->word[index]);
     if (slot != NULL) {
         slot->item = now;
@@ -771,7 +784,7 @@ void queue_delay(struct queue *queue, const struct queue_item *item)
     unsigned index = position(queue, item->sequence, &known);
 
     if (known) {
-        queue->word[index] &= ~WORD_YIELDS;
+        queue->word[index] &= ~(WORD_YIELDS | WORD_TRYING); /* Nothing more is heard of a try. */
         queue->word[index] |= item->yields ? WORD_YIELDS : 0;
         set_due(queue, index, item->due_ms);
     }

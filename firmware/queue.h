@@ -26,15 +26,16 @@
 /* What happened to an alert last; the numbers stand in flash. */
 enum queue_event {
     QUEUE_QUEUED = 1,
-    QUEUE_TRYING = 2,    /* Handed over or being so, and no answer yet: may arrive twice. */
-    QUEUE_WAITING = 3,   /* A try failed for now. */
-    QUEUE_ACCEPTED = 4,  /* 250 to DATA: ends it. */
-    QUEUE_REFUSED = 5,   /* For ever: waits for a person. */
-    QUEUE_EXPIRED = 6,   /* Given up after `expire`: waits for a person. */
-    QUEUE_DROPPED = 7,   /* By a person: ends it. */
-    QUEUE_DISPLACED = 8, /* Gave way to a more severe one: ends it. */
-    QUEUE_REPEATED = 9,  /* Its count grew. */
-    QUEUE_RETRIED = 10   /* A person said `queue retry`. */
+    QUEUE_TRYING = 2,     /* Handed over or being so, and no answer yet: may arrive twice. */
+    QUEUE_WAITING = 3,    /* A try failed for now. */
+    QUEUE_ACCEPTED = 4,   /* 250 to DATA: ends it. */
+    QUEUE_REFUSED = 5,    /* For ever: waits for a person. */
+    QUEUE_EXPIRED = 6,    /* Given up after `expire`: waits for a person. */
+    QUEUE_DROPPED = 7,    /* By a person: ends it. */
+    QUEUE_DISPLACED = 8,  /* Gave way to a more severe one: ends it. */
+    QUEUE_REPEATED = 9,   /* Its count grew. */
+    QUEUE_RETRIED = 10,   /* A person said `queue retry`. */
+    QUEUE_SUPERSEDED = 11 /* A newer one tells all that it told: ends it. */
 };
 
 /* What is kept beside the alert's own text. */
@@ -59,6 +60,7 @@ struct queue_item {
     bool digest : 1;      /* Is a digest: of all that are folded and older than it. */
     bool volatile_ : 1;   /* In RAM only. */
     bool is_test : 1;     /* Came from `test`: never waits in the queue. */
+    bool retried : 1;     /* A person said `queue retry`: it does not expire any more. */
 };
 
 /* What is remembered over reboots beside the alerts, in one record. */
@@ -105,6 +107,9 @@ struct queue_how {
  * counted as displaced. */
 MUST_CHECK int queue_add(struct queue *queue, struct alert *alert, const struct queue_how *how);
 
+/* How many wait for a person. */
+unsigned queue_given_up(const struct queue *queue);
+
 /* Item number index from the oldest; false: no such. */
 bool queue_item(const struct queue *queue, unsigned index, struct queue_item *item);
 bool queue_find(const struct queue *queue, uint32_t sequence, struct queue_item *item);
@@ -113,7 +118,7 @@ bool queue_find(const struct queue *queue, uint32_t sequence, struct queue_item 
  * yields. E_MISSING; E_IO: kept in RAM only as far as it can be. */
 int queue_update(struct queue *queue, const struct queue_item *item);
 
-/* Only due_ms and yields: nothing is written. */
+/* Only due_ms and yields: nothing is written. A try that was under way is over. */
 void queue_delay(struct queue *queue, const struct queue_item *item);
 
 /* The whole alert of that sequence number. A damaged one is given as far as it can be read, and
@@ -128,8 +133,8 @@ MUST_CHECK int queue_alert_at(const struct queue *queue, uint32_t address, uint3
 /* Where the alert itself stands in flash; FLASH_NOWHERE: nowhere. */
 uint32_t queue_address(const struct queue *queue, uint32_t sequence);
 
-/* Ends it with QUEUE_ACCEPTED, _DROPPED or _DISPLACED; a digest ends with all that it holds.
- * E_MISSING. */
+/* Ends it with QUEUE_ACCEPTED, _DROPPED, _DISPLACED or _SUPERSEDED; a digest ends with all that it
+ * holds. E_MISSING. */
 int queue_remove(struct queue *queue, uint32_t sequence, enum queue_event event, uint16_t code);
 
 /* The next item that is due: a test, then the most severe, then the oldest, and those that yield

@@ -74,7 +74,7 @@ static void network_status(struct network_status *status)
 void sim_device_flash(struct sim_device *device, const char *config, bool with_seed)
 {
     static const struct flash shape = {
-        .size_bytes = 32 * BLOCK,
+        .size_bytes = 40 * BLOCK,
         .erase_bytes = BLOCK,
         .page_bytes = 256,
         .program_bytes = 1,
@@ -82,22 +82,24 @@ void sim_device_flash(struct sim_device *device, const char *config, bool with_s
         .config_base = BLOCK,
         .config_bytes = 20 * BLOCK,
         .log_base = 24 * BLOCK,
-        .log_bytes = 4 * BLOCK,
+        .log_bytes = 16 * BLOCK,
     };
-    static const uint8_t id[STORE_DEVICE_ID_BYTES] = {0xC0, 0xFF, 0xEE, 4, 5, 6, 7, 8};
-    static const uint8_t seed[STORE_SEED_BYTES] = {1, 2, 3};
-    struct store store;
+    static const uint8_t id[JOURNAL_DEVICE_ID_BYTES] = {0xC0, 0xFF, 0xEE, 4, 5, 6, 7, 8};
+    static const uint8_t seed[JOURNAL_SEED_BYTES] = {1, 2, 3};
+    struct slots slots;
+    struct journal journal;
     int error = 0;
 
     memset(device, 0, sizeof *device);
     nor_init(&device->nor, &shape, 1);
-    store_mount(&store, &device->nor.flash);
+    slots_mount(&slots, &device->nor.flash);
+    journal_mount(&journal, &device->nor.flash, NULL);
     if (with_seed) {
-        error = store_seed_create(&store, id, seed);
+        error = journal_seed_create(&journal, id, seed);
         assert(error == 0);
     }
     if (config != NULL) {
-        error = store_config_write(&store, config, strlen(config));
+        error = slots_write(&slots, config, strlen(config));
         assert(error == 0);
     }
     (void)error;
