@@ -138,7 +138,13 @@ static void slot_read(const struct flash *flash, unsigned number, struct slot *s
 
     memset(slot, 0, sizeof *slot);
     slot->wrong_bit = -1;
-    if (flash_header_read(flash, address, SLOT_MAGIC, &slot->header) != FLASH_GOOD) {
+    if (flash_header_read(flash, address, SLOT_MAGIC, &slot->header) == FLASH_DAMAGED &&
+        wrong_bits(flash, address, flash->erased) +
+                wrong_bits(flash, address + FLASH_UNIT_BYTES, flash->erased) <=
+            1) {
+        slot->header.state = FLASH_EMPTY;
+    }
+    if (header->state != FLASH_GOOD) {
         return;
     }
     slot->whole = header->offset >= TEXT_OFFSET && header->offset <= bytes &&
@@ -147,8 +153,9 @@ static void slot_read(const struct flash *flash, unsigned number, struct slot *s
     slot->trial = (header->word[SLOT_FLAGS] & FLAG_TRIAL) != 0;
     slot->started = mark_read(flash, address, MARK_STARTED);
     slot->confirmed = mark_read(flash, address, MARK_CONFIRMED);
-    slot->rejected = mark_read(flash, address, MARK_REJECTED);
     slot->said = mark_read(flash, address, MARK_SAID);
+    /* Once said, it stays so, whatever a torn confirmation reads as. */
+    slot->rejected = slot->said || mark_read(flash, address, MARK_REJECTED);
 }
 
 /* Tried, and the trial did not end well. */
