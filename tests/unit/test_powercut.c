@@ -1,0 +1,248 @@
+/* The journal, the queue and the slots under power cuts: at every flash operation of seeded lives,
+ * in every way that an operation can be torn, also during the recovery from an earlier cut.
+ *
+ *     test_powercut                                  all of it; TOCSIN_POWERCUT=10: ten times as
+ * long test_powercut SHAPE SEED STEP N KIND [N KIND]  one case again, which is what a failure
+ * prints
+ */
+#include "tests/sim/workload.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct shape {
+    const char *name;
+    struct flash flash;
+    uint32_t blocks; /* Of the log. */
+    bool small;      /* Short alerts. */
+};
+
+/* Small parts of each kind, on which all cuts can be made, and the boards' own. */
+static const struct shape shapes[] = {
+    {"spi", {.erase_bytes = 4096, .page_bytes = 256, .program_bytes = 1, .erased = 0xFF}, 6, false},
+    {"cfi", {.erase_bytes = 4096, .page_bytes = 32, .program_bytes = 4, .erased = 0xFF}, 7, false},
+    {"wide", {.erase_bytes = 4096, .page_bytes = 512, .program_bytes = 16, .erased = 0}, 6, true},
+    {"zero", {.erase_bytes = 8192, .page_bytes = 64, .program_bytes = 8, .erased = 0}, 8, false},
+    {"emcraft-sf2",
+     {.erase_bytes = 65536, .page_bytes = 256, .program_bytes = 1, .erased = 0xFF},
+     14,
+     false},
+    {"vexpress-a9",
+     {.erase_bytes = 262144, .page_bytes = 256, .program_bytes = 4, .erased = 0xFF},
+     6,
+     false},
+};
+
+#define SHAPES (sizeof shapes / sizeof shapes[0])
+#define SHAPES_SMALL 4
+
+/* One case; names itself. */
+struct cut {
+    unsigned shape;
+    uint32_t seed, step;
+    uint32_t n[2]; /* Operation that loses power, of the step and of the boot after it; 0: none. */
+    enum nor_cut kind[2];
+};
+
+/* Static, since each holds the model of a full queue. */
+static struct workload work, saved, done, torn;
+static uint32_t cuts, mounts;
+
+static struct flash flash_of(unsigned shape)
+{
+    struct flash flash = shapes[shape].flash;
+
+    flash.config_base = flash.erase_bytes; /* Not at 0, where a wrong sum would go unseen. */
+    flash.config_bytes = 2 * flash.erase_bytes;
+    flash.log_base = 4 * flash.erase_bytes;
+    flash.log_bytes = shapes[shape].blocks * flash.erase_bytes;
+    flash.size_bytes = (5 + shapes[shape].blocks) * flash.erase_bytes;
+    return flash;
+}
+
+static void begin(unsigned shape, uint32_t seed)
+{
+    struct workload *const all[] = {&work, &saved, &done, &torn};
+    struct flash flash = flash_of(shape);
+
+    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
+        workload_init(all[i], &flash, seed);
+        all[i]->small = shapes[shape].small;
+    }
+    assert_null(work.problem);
+}
+
+static void end(void)
+{
+    mounts += work.mounts;
+    workload_free(&work);
+    workload_free(&saved);
+    workload_free(&done);
+    workload_free(&torn);
+}
+
+/* Tells what is wrong and how to see it again, and ends the test. */
+static void check(const struct cut *cut)
+{
+    if (work.problem == NULL) {
+        return;
+    }
+    print_error("%s\n", work.problem);
+    print_error("again: build/host/tests/test_powercut %s %u %u", shapes[cut->shape].name,
+                (unsigned)cut->seed, (unsigned)cut->step);
+    for (unsigned i = 0; i < 2 && cut->n[i] != 0; i++) {
+        print_error(" %u %s", (unsigned)cut->n[i], nor_cut_name(cut->kind[i]));
+    }
+    print_error("\n");
+    fail();
+}
+
+static uint32_t scale(void)
+{
+    const char *text = getenv("TOCSIN_POWERCUT");
+    long factor = text != NULL ? strtol(text, NULL, 10) : 1;
+
+    return factor > 0 && factor < 10000 ? (uint32_t)factor : 1;
+}
+
+/* Tears differ from case to case, but not from run to run. */
+static void vary(const struct cut *cut)
+{
+    work.nor.random ^= (cut->n[0] * 64 + cut->n[1] * 8 + cut->kind[0]) * 2654435761u;
+    work.nor.random |= 1;
+}
+
+/* From `saved`: the step loses power, and then the boot, if so told; then a boot that ends. `done`
+ * is what the step makes of `saved` when it ends. Returns how many operations that boot took. */
+static uint32_t play(const struct cut *cut, bool go_on)
+{
+    uint32_t operations;
+
+    workload_copy(&work, &saved);
+    vary(cut);
+    nor_cut_in(&work.nor, cut->n[0], cut->kind[0]);
+    workload_step(&work);
+    cuts++;
+    if (!work.nor.off && work.problem == NULL) {
+        work.problem = "the step took another way than before";
+    }
+    if (cut->n[1] != 0) {
+        nor_power(&work.nor);
+        nor_cut_in(&work.nor, cut->n[1], cut->kind[1]);
+        workload_boot(&work, &done.model);
+        cuts++;
+    }
+    nor_power(&work.nor);
+    operations = work.nor.operations;
+    workload_boot(&work, &done.model);
+    operations = work.nor.operations - operations;
+    check(cut);
+    if (go_on) {
+        workload_do(&work, WORKLOAD_ADD);
+        workload_do(&work, WORKLOAD_BOOT);
+        check(cut);
+    }
+    return operations;
+}
+
+/* All cuts of one step, which leads from `saved` to `done`; twice: and of the boots behind. */
+static void cut_step(struct cut *cut, bool twice)
+{
+    uint32_t operations = done.nor.operations - saved.nor.operations;
+    bool erases = done.nor.blocks_erased != saved.nor.blocks_erased;
+
+    for (uint32_t n = 1; n <= operations; n++) {
+        for (unsigned kind = 0; kind < NOR_CUT_KINDS; kind++) {
+            uint32_t more;
+
+            cut->n[0] = n;
+            cut->n[1] = 0;
+            cut->kind[0] = (enum nor_cut)kind;
+            more = play(cut, erases || (n + kind) % 8 == 0);
+            for (uint32_t n2 = 1; twice && n2 <= more; n2++) {
+                cut->n[1] = n2;
+                cut->kind[1] = (enum nor_cut)((n + kind + n2) % NOR_CUT_KINDS);
+                play(cut, false);
+            }
+        }
+    }
+    cut->n[0] = cut->n[1] = 0;
+}
+
+/* The life from its beginning to `step`: `saved` before it, `done` and `work` behind it. */
+static void walk_to(struct cut *cut, uint32_t step)
+{
+    begin(cut->shape, cut->seed);
+    for (cut->step = 0; cut->step <= step; cut->step++) {
+        workload_copy(&saved, &work);
+        workload_step(&work);
+        check(cut);
+    }
+    cut->step = step;
+    workload_copy(&done, &work);
+}
+
+static void test_every_cut(void **state)
+{
+    (void)state;
+    for (unsigned shape = 0; shape < SHAPES_SMALL; shape++) {
+        struct cut cut = {.shape = shape, .seed = 1 + shape};
+        uint32_t steps = 60 * scale();
+
+        begin(shape, cut.seed);
+        for (cut.step = 0; cut.step < steps; cut.step++) {
+            workload_copy(&saved, &work);
+            workload_step(&work);
+            check(&cut);
+            workload_copy(&done, &work);
+            cut_step(&cut, done.nor.blocks_erased != saved.nor.blocks_erased || cut.step % 16 == 0);
+            workload_copy(&work, &done);
+        }
+        print_message("%s: seed %u, %u steps, %u cuts so far\n", shapes[shape].name,
+                      (unsigned)cut.seed, (unsigned)steps, (unsigned)cuts);
+        end();
+    }
+}
+
+/* test_powercut SHAPE SEED STEP [N KIND [N KIND]] */
+static int again(int argc, char **argv)
+{
+    struct cut cut = {.seed = (uint32_t)strtoul(argv[2], NULL, 10)};
+
+    while (cut.shape < SHAPES - 1 && strcmp(shapes[cut.shape].name, argv[1]) != 0) {
+        cut.shape++;
+    }
+    for (int i = 0; i < 2 && argc > 5 + 2 * i; i++) {
+        cut.n[i] = (uint32_t)strtoul(argv[4 + 2 * i], NULL, 10);
+        while (strcmp(nor_cut_name(cut.kind[i]), argv[5 + 2 * i]) != 0 &&
+               cut.kind[i] < NOR_CUT_KINDS_ALL - 1) {
+            cut.kind[i]++;
+        }
+    }
+    walk_to(&cut, (uint32_t)strtoul(argv[3], NULL, 10));
+    print_message("step %u: %s, %u operations\n", (unsigned)work.steps, workload_op_name(work.op),
+                  (unsigned)(done.nor.operations - saved.nor.operations));
+    if (cut.n[0] != 0) {
+        play(&cut, true);
+    }
+    print_message("nothing wrong\n");
+    end();
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_cut),
+    };
+
+    if (argc > 3) {
+        return again(argc, argv);
+    }
+    return cmocka_run_group_tests_name("powercut", tests, NULL, NULL);
+}
