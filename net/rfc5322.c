@@ -21,25 +21,32 @@ enum {
     LATE_S = 60 /* A mail that is younger than this is not called late. */
 };
 
+/* struct rfc5322's part: after the last line. */
+#define PART_TAIL UINT32_MAX
+#define PART_END (UINT32_MAX - 1)
+
 /* Where the message goes: a window on it. What lies before the window is skipped, what lies behind
  * it is dropped. */
 struct out {
     uint8_t *bytes; /* NULL: only measured. */
     size_t size;
     size_t length; /* Written so far. */
-    size_t skip;
+    size_t skip;   /* Still to be left out before that. */
+    size_t made;   /* Of the part in hand, whether it was written or not. */
     enum rfc5322_encoding encoding;
     size_t column; /* Octets of a header line, characters of a body line. */
     size_t spaces; /* Of a body line, held back: at its end they are dropped. */
     /* What the choice of an encoding needs to know of the body. */
     size_t column_max;
     bool eight_bit;
+    bool unsafe; /* Something on the way would take a line for a separator. */
 };
 
 static void put_bytes(struct out *out, const char *bytes, size_t size)
 {
     for (; size > 0; size--, bytes++) {
         out->column = *bytes == '\n' ? 0 : out->column + 1;
+        out->made++;
         if (out->skip > 0) {
             out->skip--;
         } else if (out->length < out->size) {
@@ -235,36 +242,43 @@ static void put_to(struct out *out, const struct rfc5322_fields *fields)
     end_line(out);
 }
 
-/* Subject: [router1] CRITICAL: sshd@web1: disk is full
+/* Subject: [router1] CRITICAL: sshd@web1: disk is full (57 times)
+ *          [router1] ERROR, damaged in flash: ...
+ *          [router1] DIGEST: 57 alerts, worst: error
  * Who says it is there without the process id, which only stands in the body. */
 static void put_subject(struct out *out, const struct rfc5322_fields *fields)
 {
     const struct alert *alert = fields->alert;
     const char *host = alert->host[0] != '\0' ? alert->host : alert->sender;
+    const char *kind = fields->line != NULL ? "digest" : severity_name(alert->severity);
+    bool alone = fields->line == NULL; /* A digest is the device's own: who is clear. */
     char buf[SUBJECT_BYTES];
     struct text text = text_begin(buf, sizeof buf);
 
     text_add_char(&text, '[');
     add_clean(&text, fields->device, NAME_BYTES);
     text_add(&text, "] ");
-    for (const char *name = severity_name(alert->severity); *name != '\0'; name++) {
-        text_add_char(&text, (char)(*name - ('a' - 'A')));
+    for (; *kind != '\0'; kind++) {
+        text_add_char(&text, (char)(*kind - ('a' - 'A')));
     }
-    text_add(&text, ": ");
-    if (alert->app[0] != '\0') {
+    text_add(&text, alert->damaged ? ", damaged in flash: " : ": ");
+    if (alone && alert->app[0] != '\0') {
         size_t begin = text.length;
 
         add_clean(&text, alert->app, sizeof alert->app);
         text.length = begin + strcspn(buf + begin, "[");
         text_add(&text, host[0] != '\0' ? "@" : ": ");
     }
-    if (host[0] != '\0') {
+    if (alone && host[0] != '\0') {
         add_clean(&text, host, sizeof alert->host);
         text_add(&text, ": ");
     }
     add_clean(&text, alert->text, SUBJECT_TEXT_BYTES);
     if (text.cut) {
         text_add(&text, "...");
+    }
+    if (alone && alert->count > 1) {
+        text_format(&text, " (%u times)", (unsigned)alert->count);
     }
     put_string(out, "Subject:");
     put_unstructured(out, buf);
@@ -380,21 +394,58 @@ static void print_duration(char out[FACT_BYTES], uint64_t duration_s)
                seconds / 60 % 60, seconds % 60);
 }
 
-static void put_body(struct out *out, const struct rfc5322_fields *fields)
+static void add_moment(struct text *text, uint64_t unix_s, int32_t zone_minutes)
+{
+    text_add_time(text, unix_s, zone_minutes);
+    add_zone(text, zone_minutes);
+}
+
+static void body_line(struct out *out, const char *text)
+{
+    body(out, text);
+    end_line(out);
+}
+
+/* What happened, or for a digest, what follows. */
+static void put_text(struct out *out, const struct rfc5322_fields *fields)
+{
+    const struct alert *alert = fields->alert;
+
+    body_line(out, alert->text[0] != '\0' ? alert->text : "(no text)");
+    if (alert->damaged) {
+        end_line(out);
+        body_line(out, "This alert was damaged in the device's flash memory.");
+        body_line(out, "Its text and what is said below may be wrong or incomplete.");
+    }
+    if (fields->line != NULL) {
+        end_line(out);
+        body_line(out, "So many alerts came that not each could be a mail of its own");
+        body_line(out, "(alerts_per_hour, or a limit of the mail provider). Each is a line");
+        body_line(out, "below; one that came several times says how often.");
+        end_line(out);
+    }
+}
+
+/* What is known of it besides. */
+static void put_facts(struct out *out, const struct rfc5322_fields *fields)
 {
     /* What each of the values is; one that begins with a space goes on in the same line. */
-    static const char names[] = "Device: \0 at \0Time: \0Severity: \0Facility: \0Source: \0 from \0"
-                                "Host: \0App: \0Late: \0Attempt: \0Uptime: \0Firmware: \0 on \0"
-                                "Alert: ";
+    static const char names[] =
+        "Device: \0 at \0Time: \0Count: \0Severity: \0Facility: \0Source: \0"
+        " from \0Host: \0App: \0Late: \0Attempt: \0Uptime: \0Firmware: \0"
+        " on \0Alert: ";
     const struct alert *alert = fields->alert;
     char time[FACT_BYTES];
+    char count[FACT_BYTES];
     char late[FACT_BYTES];
     char attempt[FACT_BYTES];
     char uptime[FACT_BYTES];
     char number[FACT_BYTES];
+    struct text text = text_begin(count, sizeof count);
     const char *const values[] = {fields->device,
                                   fields->address,
                                   time,
+                                  count,
                                   severity_name(alert->severity),
                                   facility_name(alert->facility),
                                   alert->source,
@@ -410,12 +461,17 @@ static void put_body(struct out *out, const struct rfc5322_fields *fields)
 
     late[0] = '\0';
     attempt[0] = '\0';
+    if (fields->line == NULL && alert->count > 1) {
+        text_format(&text, "%u times", (unsigned)alert->count);
+        if (alert->last_unix_s != 0) {
+            text_add(&text, ", last ");
+            add_moment(&text, alert->last_unix_s, fields->zone_minutes);
+        }
+    }
     (void)text_copy(time, sizeof time, "unknown, the clock was not set");
     if (alert->unix_s != 0) {
-        struct text text = text_begin(time, sizeof time);
-
-        text_add_time(&text, alert->unix_s, fields->zone_minutes);
-        add_zone(&text, fields->zone_minutes);
+        text = text_begin(time, sizeof time);
+        add_moment(&text, alert->unix_s, fields->zone_minutes);
         if (fields->unix_s > alert->unix_s + LATE_S) {
             print_duration(late, fields->unix_s - alert->unix_s);
         }
@@ -426,8 +482,6 @@ static void put_body(struct out *out, const struct rfc5322_fields *fields)
     print_duration(uptime, text_seconds(alert->uptime_ms));
     text_print(number, sizeof number, "%u.%u", (unsigned)alert->boot_count,
                (unsigned)alert->sequence);
-    body(out, alert->text[0] != '\0' ? alert->text : "(no text)");
-    end_line(out);
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         const char *name = text_item(names, i);
 
@@ -442,43 +496,93 @@ static void put_body(struct out *out, const struct rfc5322_fields *fields)
     end_line(out);
 }
 
+/* A line of a digest. False: there is none of that number. */
+static bool put_line(struct out *out, const struct rfc5322_fields *fields, uint32_t index)
+{
+    char buf[RFC5322_DIGEST_LINE_BYTES];
+    struct text text = text_begin(buf, sizeof buf);
+
+    if (fields->line == NULL || !fields->line(fields->line_context, index, &text)) {
+        return false;
+    }
+    out->unsafe |= is_from_line(buf);
+    body_line(out, buf);
+    return true;
+}
+
+/* Not inlined: its buffers are no part of the stack while a line is being made. */
+static __attribute__((noinline)) void put_header(struct out *out,
+                                                 const struct rfc5322_fields *fields)
+{
+    put_date(out, fields->unix_s, fields->zone_minutes);
+    put_from(out, fields);
+    put_to(out, fields);
+    put_subject(out, fields);
+    put_nature(out, fields);
+}
+
+/* Makes that part, and tells the next one. */
+static uint32_t put_part(struct out *out, const struct rfc5322_fields *fields, uint32_t part)
+{
+    if (part == 0) {
+        put_header(out, fields);
+        put_text(out, fields);
+        return 1;
+    }
+    if (part == PART_TAIL) {
+        put_facts(out, fields);
+        return PART_END;
+    }
+    return put_line(out, fields, part - 1) ? part + 1 : PART_TAIL;
+}
+
+/* Seven bits if they do; the rest as it is where the server takes that and no line is longer than
+ * it should be (RFC 6532 3.4 counts characters); quoted-printable otherwise, which breaks lines
+ * without changing the text. A digest's lines are looked at until that is clear. */
+static uint8_t choose_encoding(const struct rfc5322_fields *fields)
+{
+    struct out out = {.encoding = RFC5322_8BIT, .unsafe = is_from_line(fields->alert->text)};
+
+    put_text(&out, fields);
+    put_facts(&out, fields);
+    for (uint32_t index = 0;; index++) {
+        if (out.column_max > LINE_CHARS || out.unsafe || (out.eight_bit && !fields->eight_bit)) {
+            return RFC5322_QUOTED_PRINTABLE;
+        }
+        if (!put_line(&out, fields, index)) {
+            return out.eight_bit ? RFC5322_8BIT : RFC5322_7BIT;
+        }
+    }
+}
+
 void rfc5322_init(struct rfc5322 *mail, const struct rfc5322_fields *fields)
 {
-    struct out out = {.encoding = RFC5322_8BIT};
-
     mail->fields = *fields;
+    mail->part = 0;
     mail->offset = 0;
     if (fields->zone_minutes < -720 || fields->zone_minutes > 840) {
         mail->fields.zone_minutes = 0;
     }
-    /* Seven bits if they do; the rest as it is where the server takes that and no line is longer
-     * than it should be (RFC 6532 3.4 counts characters); quoted-printable otherwise, which breaks
-     * lines without changing the text. */
-    put_body(&out, &mail->fields);
-    mail->encoding = RFC5322_7BIT;
-    if (out.column_max > LINE_CHARS || is_from_line(fields->alert->text) ||
-        (out.eight_bit && !fields->eight_bit)) {
-        mail->encoding = RFC5322_QUOTED_PRINTABLE;
-    } else if (out.eight_bit) {
-        mail->encoding = RFC5322_8BIT;
-    }
+    mail->encoding = choose_encoding(&mail->fields);
 }
 
 size_t rfc5322_read(struct rfc5322 *mail, uint8_t *out, size_t size)
 {
-    const struct rfc5322_fields *fields = &mail->fields;
-    struct out window = {
-        .bytes = out, .size = size, .skip = mail->offset, .encoding = mail->encoding};
+    struct out window = {.bytes = out, .size = size, .encoding = mail->encoding};
 
-    put_date(&window, fields->unix_s, fields->zone_minutes);
-    put_from(&window, fields);
-    put_to(&window, fields);
-    put_subject(&window, fields);
-    put_nature(&window, fields);
-    if (window.length < size) {
-        put_body(&window, fields);
+    while (window.length < size && mail->part != PART_END) {
+        size_t before = window.length;
+        uint32_t next;
+
+        window.skip = mail->offset;
+        window.made = 0;
+        next = put_part(&window, &mail->fields, mail->part);
+        mail->offset += (uint32_t)(window.length - before);
+        if (mail->offset >= window.made) {
+            mail->part = next;
+            mail->offset = 0;
+        }
     }
-    mail->offset += (uint32_t)window.length;
     return window.length;
 }
 
@@ -486,8 +590,10 @@ uint32_t rfc5322_size(struct rfc5322 *mail, bool *has_eight_bit)
 {
     uint32_t size;
 
+    mail->part = 0;
     mail->offset = 0;
     size = (uint32_t)rfc5322_read(mail, NULL, SIZE_MAX);
+    mail->part = 0;
     mail->offset = 0;
     *has_eight_bit = mail->encoding == RFC5322_8BIT;
     return size;

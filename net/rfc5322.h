@@ -39,8 +39,9 @@ struct rfc5322_fields {
     uint32_t attempt;       /* 1 on the first try; the body tells a late one. */
     bool eight_bit; /* The server takes 8BITMIME; otherwise quoted-printable where needed. */
     /* A digest: its lines come from here, index from 0; false: no more. NULL: one alert. The text
-     * is empty and takes RFC5322_DIGEST_LINE_BYTES. Asked for in order, and again from 0 when the
-     * message is made again: with the same answers. */
+     * is empty and takes RFC5322_DIGEST_LINE_BYTES. Asked for in order, the same one again as long
+     * as it has not been read to its end, and again from 0 when the message is made again: with the
+     * same answers. alert->text then is the digest's title: "57 alerts, worst: error". */
     bool (*line)(void *context, unsigned index, struct text *out);
     void *line_context;
 };

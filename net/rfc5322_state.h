@@ -1,7 +1,8 @@
 /* rfc5322_state.h - the inside of struct rfc5322; included by rfc5322.h alone.
  *
- * There is no buffer: for each read the message is made anew from its beginning up to where the
- * read ends, with what was read before left out.
+ * There is no buffer. The message is made of parts, each of which ends a line: its head, the lines
+ * of a digest one by one, its tail. For each read the part in hand is made anew from its beginning,
+ * with what was read before left out.
  */
 #ifndef TOCSIN_NET_RFC5322_STATE_H
 #define TOCSIN_NET_RFC5322_STATE_H
@@ -12,7 +13,8 @@
 
 struct rfc5322 {
     struct rfc5322_fields fields; /* The pointers in it are borrowed. */
-    uint32_t offset;              /* Bytes already read. */
+    uint32_t part;                /* The one in hand: 0 is the head, i + 1 is line i. */
+    uint32_t offset;              /* Bytes of it already read. */
     uint8_t encoding;             /* enum rfc5322_encoding: of the body, settled at init. */
 };
 

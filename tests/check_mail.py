@@ -4,8 +4,8 @@
 Usage: check_mail.py FOLDER
 
 FOLDER holds pairs NAME.eml and NAME.expect; the latter has a line "key: value" for each thing to
-compare (UTF-8): text, subject, from, name, to, encoding, importance, date, or the name of a line in the
-body after a slash. A key that is missing is not compared, but the form of every mail is checked. Ends
+compare (UTF-8): text, subject, from, name, to, encoding, importance, date, the name of a line in the
+body after a slash, or a body line's number after an at sign. A key that is missing is not compared, but the form of every mail is checked. Ends
 with status 1 after the first mail that is not right.
 """
 
@@ -86,9 +86,13 @@ def compare(mail, expected):
         "importance": mail["Importance"],
         "date": email.utils.parsedate_to_datetime(mail["Date"]).isoformat() if mail["Date"] else "",
     }
-    facts = dict(line.split(": ", 1) for line in content.split("\n")[2:] if line)
+    lines = content.split("\n")
+    facts = dict(line.split(": ", 1) for line in lines[2:] if ": " in line)
     for key, value in expected.items():
-        got = facts.get(key[1:], "") if key.startswith("/") else found[key]
+        if key.startswith("@"):
+            got = lines[int(key[1:])]
+        else:
+            got = facts.get(key[1:], "") if key.startswith("/") else found[key]
         check(got == value, f"{key}: expected {value!r}, got {got!r}")
 
 

@@ -123,11 +123,30 @@ static size_t read_all(const struct rfc5322_fields *fields, uint8_t *out, size_t
     return total;
 }
 
+/* The lines of a digest: some of the strings, the last of them cut or empty. */
+struct lines {
+    char (*strings)[STRING_BYTES];
+    unsigned count;
+};
+
+static bool give_line(void *context, unsigned index, struct text *out)
+{
+    const struct lines *lines = context;
+
+    require(out->length == 0 && out->size == RFC5322_DIGEST_LINE_BYTES);
+    if (index >= lines->count) {
+        return false;
+    }
+    text_add(out, lines->strings[index * 3 % STRING_COUNT]);
+    return true;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static char strings[STRING_COUNT][STRING_BYTES];
     static uint8_t whole[MAIL_BYTES], pieces[MAIL_BYTES];
     const char *to[] = {strings[7], strings[8]};
+    struct lines lines = {.strings = strings};
     struct alert alert = {0};
     struct rfc5322_fields fields;
     struct rfc5322 mail;
@@ -137,6 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 9) {
         return 0;
     }
+    lines.count = data[0] >> 5 & 7;
     memset(strings, 0, sizeof strings);
     for (size_t i = 9, string = 0, length = 0; i < size && string < STRING_COUNT; i++) {
         if (data[i] == 0 || length == STRING_BYTES - 1) {
@@ -150,6 +170,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(&alert.uptime_ms, data + 1, 8);
     alert.severity = data[1] & 15;
     alert.facility = data[2];
+    alert.count = data[3];
+    alert.damaged = data[4] & 1;
+    memcpy(&alert.last_unix_s, data + 5, 4);
     copy(alert.text, sizeof alert.text, strings[0]);
     copy(alert.app, sizeof alert.app, strings[1]);
     copy(alert.host, sizeof alert.host, strings[2]);
@@ -168,6 +191,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .address = strings[13],
         .eight_bit = data[0] & 1,
         .attempt = data[0] >> 2 & 3,
+        .line = data[0] >> 4 & 1 ? give_line : NULL,
+        .line_context = &lines,
     };
     memcpy(&fields.unix_s, data + 1, 8);
     memcpy(&fields.zone_minutes, data + 3, 4);

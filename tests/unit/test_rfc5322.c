@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#define MAIL_BYTES 8192
+#define MAIL_BYTES 700000
 #define WORD_CYRILLIC "\xD0\xA1\xD0\xB1\xD0\xBE\xD0\xB9" /* 4 letters */
 #define BELL "\xF0\x9F\x94\x94"                          /* U+1F514 */
 #define TEN "0123456789"
@@ -120,7 +120,7 @@ static void test_golden(void **state)
                                    "Alert: 17.3\r\n";
     struct alert alert = plain_alert();
     struct rfc5322_fields fields = plain_fields(&alert);
-    char mail[MAIL_BYTES];
+    static char mail[MAIL_BYTES];
 
     (void)state;
     compose(&fields, mail, sizeof mail - 1);
@@ -194,7 +194,7 @@ static void test_facts(void **state)
 {
     struct alert alert = plain_alert();
     struct rfc5322_fields fields = plain_fields(&alert);
-    char mail[MAIL_BYTES];
+    static char mail[MAIL_BYTES];
 
     (void)state;
     fields.attempt = 3;
@@ -230,7 +230,7 @@ static void test_own_alert(void **state)
 {
     struct alert alert = plain_alert();
     struct rfc5322_fields fields = plain_fields(&alert);
-    char mail[MAIL_BYTES];
+    static char mail[MAIL_BYTES];
 
     (void)state;
     strcpy(alert.source, "device");
@@ -245,6 +245,255 @@ static void test_own_alert(void **state)
     assert_non_null(strstr(mail, "Source: device\r\n"));
     assert_non_null(strstr(mail, "Importance: normal\r\n"));
     assert_null(strstr(mail, "Host:"));
+}
+
+static void test_repeated(void **state)
+{
+    struct alert alert = plain_alert();
+    struct rfc5322_fields fields = plain_fields(&alert);
+    static char mail[MAIL_BYTES];
+
+    (void)state;
+    alert.count = 57;
+    alert.last_unix_s = alert.unix_s + 75;
+    compose(&fields, mail, sizeof mail - 1);
+    assert_non_null(
+        strstr(mail, "Subject: [router1] CRITICAL: sshd@web1: disk sda1 is full (57 times)\r\n"));
+    assert_non_null(strstr(mail, "\r\n\r\ndisk sda1 is full\r\n\r\nDevice:"));
+    assert_non_null(strstr(mail, "Time: 2026-11-22 01:05:54 +0300\r\n"
+                                 "Count: 57 times, last 2026-11-22 01:07:09 +0300\r\n"
+                                 "Severity: critical\r\n"));
+    alert.last_unix_s = 0;
+    compose(&fields, mail, sizeof mail - 1);
+    assert_non_null(strstr(mail, "\r\nCount: 57 times\r\n"));
+    for (alert.count = 0; alert.count < 2; alert.count++) {
+        alert.last_unix_s = alert.unix_s;
+        compose(&fields, mail, sizeof mail - 1);
+        assert_null(strstr(mail, "Count:"));
+        assert_null(strstr(mail, "times)"));
+    }
+}
+
+static void test_damaged(void **state)
+{
+    struct alert alert = plain_alert();
+    struct rfc5322_fields fields = plain_fields(&alert);
+    static char mail[MAIL_BYTES];
+
+    (void)state;
+    alert.damaged = true;
+    compose(&fields, mail, sizeof mail - 1);
+    assert_non_null(strstr(mail, "Subject: [router1] CRITICAL, damaged in flash: sshd@web1: disk "
+                                 "sda1 is full\r\n"));
+    assert_non_null(strstr(mail, "\r\n\r\ndisk sda1 is full\r\n\r\n"
+                                 "This alert was damaged in the device's flash memory.\r\n"
+                                 "Its text and what is said below may be wrong or incomplete.\r\n"
+                                 "\r\nDevice: "));
+}
+
+/* --- Digests --- */
+
+struct lines {
+    const char *const *line;
+    unsigned count;
+    unsigned made;  /* Of this index and lower ones; above count: for every index. */
+    unsigned asked; /* How often. */
+    unsigned last;
+};
+
+static bool give_line(void *context, unsigned index, struct text *out)
+{
+    struct lines *lines = context;
+
+    /* In order: the same again, the next, or from the beginning. */
+    assert_true(index == 0 || index == lines->last || index == lines->last + 1);
+    assert_int_equal(out->length, 0);
+    assert_int_equal(out->size, RFC5322_DIGEST_LINE_BYTES);
+    lines->last = index;
+    lines->asked++;
+    if (index < lines->made) {
+        text_format(out, "line %u of %u is a line like others", index, lines->made);
+        return true;
+    }
+    if (index >= lines->made + lines->count) {
+        return false;
+    }
+    text_add(out, lines->line[index - lines->made]);
+    return true;
+}
+
+static struct rfc5322_fields digest_fields(struct alert *alert, struct lines *lines)
+{
+    struct rfc5322_fields fields = plain_fields(alert);
+
+    strcpy(alert->source, "device");
+    strcpy(alert->host, "router1");
+    strcpy(alert->app, "digest");
+    strcpy(alert->text, "3 alerts, worst: error");
+    alert->sender[0] = '\0';
+    alert->facility = FACILITY_DEVICE;
+    alert->severity = SEVERITY_ERROR;
+    alert->count = 3; /* Of lines: it did not happen three times. */
+    fields.line = give_line;
+    fields.line_context = lines;
+    return fields;
+}
+
+static void test_digest(void **state)
+{
+    static const char *const line[] = {"one", "", "three: \r\n.\r\n"};
+    static const char expected[] =
+        "Subject: [router1] DIGEST: 3 alerts, worst: error\r\n"
+        "Message-ID: <17.3.9f2c@router1>\r\n"
+        "MIME-Version: 1.0\r\n"
+        "Content-Type: text/plain; charset=utf-8\r\n"
+        "Auto-Submitted: auto-generated\r\n"
+        "X-Auto-Response-Suppress: All\r\n"
+        "Content-Transfer-Encoding: 7bit\r\n"
+        "Importance: high\r\n"
+        "X-Priority: 2\r\n"
+        "X-Tocsin-Severity: error\r\n"
+        "X-Tocsin-Device: router1\r\n"
+        "\r\n"
+        "3 alerts, worst: error\r\n"
+        "\r\n"
+        "So many alerts came that not each could be a mail of its own\r\n"
+        "(alerts_per_hour, or a limit of the mail provider). Each is a line\r\n"
+        "below; one that came several times says how often.\r\n"
+        "\r\n"
+        "one\r\n"
+        "\r\n"
+        "three:   .\r\n"
+        "\r\n"
+        "Device: router1 at 10.0.2.15\r\n"
+        "Time: 2026-11-22 01:05:54 +0300\r\n"
+        "Severity: error\r\n"
+        "Facility: device\r\n"
+        "Source: device\r\n"
+        "Host: router1\r\n"
+        "App: digest\r\n"
+        "Uptime: 1 d 02:03:04\r\n"
+        "Firmware: Tocsin 0.1.0 on emcraft-sf2\r\n"
+        "Alert: 17.3\r\n";
+    static char mail[MAIL_BYTES];
+    struct alert alert = plain_alert();
+    struct lines lines = {.line = line, .count = 3};
+    struct rfc5322_fields fields = digest_fields(&alert, &lines);
+
+    (void)state;
+    compose(&fields, mail, sizeof mail - 1);
+    assert_non_null(strstr(mail, "Subject:"));
+    assert_string_equal(strstr(mail, "Subject:"), expected);
+    lines.count = 0;
+    compose(&fields, mail, sizeof mail - 1);
+    assert_non_null(strstr(mail, "says how often.\r\n\r\n\r\nDevice: "));
+}
+
+/* The encoding is that of all lines, wherever the one stands that needs it. */
+static void test_digest_encoding(void **state)
+{
+    static const struct {
+        const char *line;
+        bool eight_bit;
+        enum rfc5322_encoding encoding;
+    } cases[] = {
+        {"short", true, RFC5322_7BIT},
+        {"From here on", true, RFC5322_QUOTED_PRINTABLE},
+        {WORD_CYRILLIC, true, RFC5322_8BIT},
+        {WORD_CYRILLIC, false, RFC5322_QUOTED_PRINTABLE},
+        {TEN TEN TEN TEN TEN TEN TEN "12345678", true, RFC5322_7BIT},
+        {TEN TEN TEN TEN TEN TEN TEN "123456789", true, RFC5322_QUOTED_PRINTABLE},
+        {"\xFF", true, RFC5322_8BIT},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (unsigned at = 0; at < 3; at++) {
+            const char *line[3] = {"a", "b", "c"};
+            struct alert alert = plain_alert();
+            struct lines lines = {.line = line, .count = 3};
+            struct rfc5322_fields fields = digest_fields(&alert, &lines);
+            struct rfc5322 mail;
+
+            line[at] = cases[i].line;
+            fields.eight_bit = cases[i].eight_bit;
+            rfc5322_init(&mail, &fields);
+            assert_int_equal(mail.encoding, cases[i].encoding);
+        }
+    }
+}
+
+/* A line of every character that a random walk finds, up to the longest. */
+static void test_digest_splits(void **state)
+{
+    static char longest[3][RFC5322_DIGEST_LINE_BYTES];
+    static const char *const part[] = {WORD_CYRILLIC, BELL,  " ",    "=", ".", "From ",
+                                       "\xFF",        "abc", "\r\n", "x", "y"};
+    const char *line[] = {longest[0], longest[1], longest[2]};
+    static char whole[MAIL_BYTES];
+    static char pieces[MAIL_BYTES];
+    struct alert alert = plain_alert();
+    struct lines lines = {.line = line, .count = 3, .made = 5};
+    struct rfc5322_fields fields = digest_fields(&alert, &lines);
+    uint32_t seed = 88172645;
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct text text = text_begin(longest[i], sizeof longest[i]);
+
+        while (!text.cut) {
+            seed ^= seed << 13;
+            seed ^= seed >> 17;
+            seed ^= seed << 5;
+            text_add(&text, part[seed % (sizeof part / sizeof part[0])]);
+        }
+    }
+    for (int eight_bit = 0; eight_bit < 2; eight_bit++) {
+        size_t size;
+        bool has_eight_bit;
+        struct rfc5322 mail;
+
+        fields.eight_bit = eight_bit;
+        size = compose(&fields, whole, sizeof whole - 1);
+        for (size_t piece = 1; piece < 3000; piece += piece < 100 ? 1 : 37) {
+            assert_int_equal(compose(&fields, pieces, piece), size);
+            assert_memory_equal(pieces, whole, size);
+        }
+        rfc5322_init(&mail, &fields);
+        assert_int_equal(rfc5322_size(&mail, &has_eight_bit), size);
+        assert_int_equal(rfc5322_read(&mail, (uint8_t *)pieces, 1500), 1500);
+        assert_int_equal(rfc5322_size(&mail, &has_eight_bit), size);
+        assert_int_equal(rfc5322_read(&mail, (uint8_t *)pieces, sizeof pieces), size);
+        assert_memory_equal(pieces, whole, size);
+    }
+}
+
+/* A thousand lines: each is asked for once a pass, and again for each read that ends in it. */
+static void test_digest_is_linear(void **state)
+{
+    static uint8_t out[1024];
+    struct alert alert = plain_alert();
+    struct lines lines = {.made = 1000};
+    struct rfc5322_fields fields = digest_fields(&alert, &lines);
+    struct rfc5322 mail;
+    bool has_eight_bit;
+    uint32_t size;
+    uint32_t total = 0;
+    size_t got;
+    unsigned reads = 0;
+
+    (void)state;
+    rfc5322_init(&mail, &fields);
+    assert_int_equal(lines.asked, 1001);
+    size = rfc5322_size(&mail, &has_eight_bit);
+    assert_int_equal(lines.asked, 2002);
+    while ((got = rfc5322_read(&mail, out, 100 + reads % 900)) > 0) {
+        total += (uint32_t)got;
+        reads++;
+    }
+    assert_int_equal(total, size);
+    assert_in_range(lines.asked, 3003, 3003 + reads);
+    assert_in_range(size, 30000, 60000);
 }
 
 /* Writes a mail and what is expected of it for tests/check_mail.py. */
@@ -416,6 +665,68 @@ static void write_long(struct golden *golden)
     }
 }
 
+static void write_digests(struct golden *golden)
+{
+    static const char *const line[] = {
+        "2026-11-22 01:05:54  error  web1 sshd[412]: disk sda1 is full (57 times, last 01:09:00)",
+        "From here to there",
+        ".",
+        WORD_CYRILLIC " " BELL " \r\nBcc: evil@example.com",
+    };
+    struct alert alert = plain_alert();
+
+    for (unsigned count = 0; count <= 4; count++) {
+        struct lines lines = {.line = line + 4 - count, .count = count};
+        struct rfc5322_fields fields = digest_fields(&alert, &lines);
+        char name[32];
+
+        snprintf(name, sizeof name, "digest%u", count);
+        write_golden(golden, name, &fields,
+                     count == 4 ? "text: 3 alerts, worst: error\n"
+                                  "subject: [router1] DIGEST: 3 alerts, worst: error\n"
+                                  "encoding: quoted-printable\n"
+                                  "@6: 2026-11-22 01:05:54  error  web1 sshd[412]: disk sda1 is "
+                                  "full (57 times, last 01:09:00)\n"
+                                  "@7: From here to there\n@8: .\n"
+                                  "@9: " WORD_CYRILLIC " " BELL "   Bcc: evil@example.com\n"
+                                  "/App: digest\n"
+                                : "@5: \n");
+    }
+    alert = plain_alert();
+    alert.count = 1000000;
+    alert.last_unix_s = alert.unix_s + 100;
+    alert.damaged = true;
+    strcpy(alert.text, WORD_CYRILLIC);
+    {
+        struct rfc5322_fields fields = plain_fields(&alert);
+
+        write_golden(golden, "repeated", &fields,
+                     "text: " WORD_CYRILLIC "\n"
+                     "subject: [router1] CRITICAL, damaged in flash: sshd@web1: " WORD_CYRILLIC
+                     " (1000000 times)\n"
+                     "/Count: 1000000 times, last 2026-11-22 01:07:34 +0300\n");
+    }
+    /* However long all else is, the subject says it. */
+    {
+        static const char most[] = " " TEN TEN TEN TEN TEN;
+        static char device[200];
+        static char expected[1024];
+        struct rfc5322_fields fields = plain_fields(&alert);
+
+        memset(device, 'd', sizeof device - 1);
+        memset(alert.text, 'x', sizeof alert.text - 1);
+        memset(alert.host, 'z', sizeof alert.host - 1);
+        memcpy(alert.app, most + 1, sizeof alert.app - 1);
+        alert.count = UINT32_MAX;
+        fields.device = device;
+        snprintf(expected, sizeof expected,
+                 "subject: [%.96s] CRITICAL, damaged in flash: %.47s@%s: %.120s... (4294967295 "
+                 "times)\n",
+                 device, alert.app, alert.host, alert.text);
+        write_golden(golden, "repeated-long", &fields, expected);
+    }
+}
+
 /* Everything that could end a header, everywhere; and the longest that the structures hold. */
 static void write_hostile(struct golden *golden)
 {
@@ -490,7 +801,8 @@ static void test_python_reads_them(void **state)
     write_awkward(&golden);
     write_long(&golden);
     write_hostile(&golden);
-    assert_int_equal(golden.count, 4 + 2 * 12 + 300 + 4);
+    write_digests(&golden);
+    assert_int_equal(golden.count, 4 + 2 * 12 + 300 + 4 + 7);
     snprintf(command, sizeof command, "python3 %s/check_mail.py %s", TESTS_DIR, golden.folder);
     assert_int_equal(system(command), 0);
 }
@@ -504,6 +816,12 @@ int main(void)
         cmocka_unit_test(test_eight_bit_is_told),
         cmocka_unit_test(test_facts),
         cmocka_unit_test(test_own_alert),
+        cmocka_unit_test(test_repeated),
+        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_digest_encoding),
+        cmocka_unit_test(test_digest_splits),
+        cmocka_unit_test(test_digest_is_linear),
         cmocka_unit_test(test_python_reads_them),
     };
 
