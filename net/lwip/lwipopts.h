@@ -35,6 +35,9 @@
 #define LWIP_SINGLE_NETIF 1
 #define ARP_TABLE_SIZE 4
 #define ARP_QUEUEING 0
+/* Seconds; RFC 1122 2.3.2.1 recommends a minute. A router that was replaced is missed for as long.
+ */
+#define ARP_MAXAGE 60
 #define ETH_PAD_SIZE 0
 
 /* Memory. The heap holds what is being sent; the pool what was received and not yet read. */

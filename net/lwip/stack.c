@@ -16,6 +16,8 @@
 #define LINK_CHECK_MS 250   /* How often the PHY is asked. */
 #define FRAMES_A_POLL_MAX 8 /* A flood must not starve the rest of the loop. */
 #define SEND_MS_MAX 2       /* A full frame takes 1.2 ms at 10 Mbit/s. */
+/* One for each write that a TCP segment was made of, and a header's own. */
+#define FRAGMENTS_MAX (TCP_SND_QUEUELEN + 1)
 /* RFC 5424 6.1 wants 480 taken and recommends 2048; alerts hold 400. */
 #define DATAGRAM_BYTES 1024
 
@@ -67,7 +69,7 @@ void stack_sntp_time(uint32_t unix_s, uint32_t fraction)
 
 static err_t frame_send(struct netif *netif, struct pbuf *p)
 {
-    struct nic_fragment fragment[6];
+    struct nic_fragment fragment[FRAGMENTS_MAX];
     size_t count = 0;
 
     (void)netif;
