@@ -138,6 +138,7 @@ static void put_fixed(uint8_t out[ALERT_FIXED_BYTES], const struct queue_item *i
     out[1] = item->facility;
     put_u32(out + 4, item->boot_count);
     put_u32(out + 8, (uint32_t)queued_unix_s);
+    put_u32(out + 12, item->after);
     put_u64(out + 16, item->uptime_ms);
 }
 
@@ -148,6 +149,7 @@ static void get_fixed(const uint8_t in[ALERT_FIXED_BYTES], struct queue_item *it
     item->severity = in[0] & 7;
     item->facility = in[1];
     item->boot_count = get_u32(in + 4);
+    item->after = get_u32(in + 12);
     item->uptime_ms = get_u64(in + 16);
 }
 
@@ -161,6 +163,7 @@ static void doubt(struct queue_item *item)
     item->digest = false;
     item->refused = false;
     item->count = 1;
+    item->after = UINT32_MAX; /* No members: they go out in the next digest. */
     item->unix_s = 0;
     item->last_unix_s = 0;
 }
@@ -282,12 +285,12 @@ static void index_remove(struct queue *queue, unsigned index)
 }
 
 /* A digest takes with it what it tells of. */
-static void remove_members(struct queue *queue, uint32_t digest)
+static void remove_members(struct queue *queue, uint32_t after, uint32_t digest)
 {
     unsigned index = 0;
 
     while (index < queue->count && number_at(queue, index) < digest) {
-        if (queue->word[index] & WORD_FOLDED) {
+        if ((queue->word[index] & WORD_FOLDED) && number_at(queue, index) > after) {
             index_remove(queue, index);
         } else {
             index++;
@@ -369,6 +372,7 @@ static void found_mark(struct queue *queue, const struct journal_record *record)
 {
     uint8_t bytes[STATE_BYTES];
     struct journal_record again;
+    struct queue_item digest;
     struct queue_item item;
     unsigned index;
     bool known;
@@ -387,15 +391,17 @@ static void found_mark(struct queue *queue, const struct journal_record *record)
         limits_take(queue->limits, item.event_unix_ms);
     }
     index = position(queue, record->number, &known);
+    if (known && (item.event == QUEUE_ACCEPTED || item.event == QUEUE_DROPPED) && item.digest &&
+        load(queue, index, &digest)) {
+        remove_members(queue, digest.after, record->number);
+        index = position(queue, record->number, &known);
+    }
     if (known && ends(item.event)) {
         index_remove(queue, index);
     } else if (known && alert_address(queue, queue->word[index], NULL) == get_u32(bytes + 12)) {
         /* Otherwise the alert moved while the mark was written, and another one followed it. */
         item.severity = (uint8_t)severity_of(queue->word[index]);
         queue->word[index] = make_word(&item, unit_of(queue, record->address)) & ~WORD_TRYING;
-    }
-    if (item.digest && (item.event == QUEUE_ACCEPTED || item.event == QUEUE_DROPPED)) {
-        remove_members(queue, record->number);
     }
 }
 
@@ -576,7 +582,7 @@ static int remove_at(struct queue *queue, unsigned index, enum queue_event event
     }
     index_remove(queue, index);
     if (item.digest && event != QUEUE_DISPLACED) {
-        remove_members(queue, item.sequence);
+        remove_members(queue, item.after, item.sequence);
     }
     return error;
 }
@@ -709,6 +715,7 @@ int queue_add(struct queue *queue, struct alert *alert, const struct queue_how *
     item.pending_mask = how->pending_mask;
     item.folded = how->folded;
     item.digest = how->digest;
+    item.after = how->after;
     item.is_test = how->is_test;
     if (!how->is_test) {
         error = add_to_flash(queue, alert, &item);
@@ -949,19 +956,18 @@ uint64_t queue_due_ms(const struct queue *queue, uint64_t now_ms)
     return next <= 0 ? now_ms : (uint64_t)(now + (uint32_t)next) << DUE_SHIFT;
 }
 
-unsigned queue_folded(const struct queue *queue, uint32_t after, uint32_t *first)
+unsigned queue_folded(const struct queue *queue, uint32_t *first)
 {
+    struct queue_item item;
     unsigned folded = 0;
 
-    for (unsigned i = queue->count; i-- > 0;) {
-        if ((queue->word[i] & WORD_FOLDED) == 0) {
-            continue;
+    for (unsigned i = 0; i < queue->count; i++) {
+        if (queue->word[i] & WORD_FOLDED) {
+            *first = folded++ == 0 ? number_at(queue, i) : *first;
+        } else if ((queue->word[i] & WORD_DIGEST) && folded > 0 && load(queue, i, &item) &&
+                   item.after < *first) {
+            folded = 0; /* All of them are its own. */
         }
-        if (number_at(queue, i) <= after) {
-            break;
-        }
-        folded++;
-        *first = number_at(queue, i);
     }
     return folded;
 }
@@ -969,11 +975,15 @@ unsigned queue_folded(const struct queue *queue, uint32_t after, uint32_t *first
 bool queue_member(const struct queue *queue, uint32_t digest, unsigned index,
                   struct queue_item *item)
 {
-    for (unsigned i = 0; i < queue->count; i++) {
-        if ((queue->word[i] & WORD_FOLDED) == 0 || index-- > 0) {
-            continue;
+    bool known;
+
+    if (!queue_find(queue, digest, item)) {
+        return false;
+    }
+    for (unsigned i = position(queue, item->after + 1, &known); i < queue->count; i++) {
+        if ((queue->word[i] & WORD_FOLDED) && index-- == 0) {
+            return number_at(queue, i) < digest && load(queue, i, item);
         }
-        return number_at(queue, i) < digest && load(queue, i, item);
     }
     return false;
 }

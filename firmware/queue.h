@@ -45,6 +45,7 @@ struct queue_item {
     uint32_t count;       /* How often it happened. */
     uint64_t unix_s;      /* When it happened; 0: not known. */
     uint64_t last_unix_s; /* The last time of several. */
+    uint32_t after;       /* Of a digest: its members have greater numbers than this. */
     uint64_t uptime_ms;
     uint64_t event_unix_ms; /* When the last event was; 0: not known. */
     uint64_t due_ms;        /* Next try, to 4 s; the app's clock. */
@@ -57,7 +58,7 @@ struct queue_item {
     bool refused : 1;     /* Refused or expired: waits for a person. */
     bool yields : 1;      /* Goes behind all others: connections broke on it. Not kept in flash. */
     bool folded : 1;      /* Goes out as a line of a digest, not by itself. */
-    bool digest : 1;      /* Is a digest: of all that are folded and older than it. */
+    bool digest : 1;      /* Is a digest: of what is folded, from `after` to its own number. */
     bool volatile_ : 1;   /* In RAM only. */
     bool is_test : 1;     /* Came from `test`: never waits in the queue. */
     bool retried : 1;     /* A person said `queue retry`: it does not expire any more. */
@@ -99,6 +100,7 @@ void queue_init(struct queue *queue, struct journal *journal, const struct flash
 struct queue_how {
     uint8_t pending_mask; /* Its recipients. */
     uint64_t due_ms;      /* 0: at once. */
+    uint32_t after;       /* Of a digest, as in struct queue_item. */
     bool folded, digest, is_test;
 };
 
@@ -144,8 +146,8 @@ bool queue_due(struct queue *queue, uint64_t now_ms, struct queue_item *item);
 /* When the next item is due; UINT64_MAX: never. */
 uint64_t queue_due_ms(const struct queue *queue, uint64_t now_ms);
 
-/* How many are folded into no digest yet (after: numbers greater than this), and the first. */
-unsigned queue_folded(const struct queue *queue, uint32_t after, uint32_t *first);
+/* How many are folded into no digest yet, and the number of the first of them. */
+unsigned queue_folded(const struct queue *queue, uint32_t *first);
 
 /* Member number index of that digest. False: no such. */
 bool queue_member(const struct queue *queue, uint32_t digest, unsigned index,

@@ -738,7 +738,7 @@ static void do_digest(struct workload *workload)
     unsigned folded = folded_after(&workload->model, after);
     uint32_t first;
 
-    if (queue_folded(&workload->queue, after, &first) != folded) {
+    if (queue_folded(&workload->queue, &first) != folded) {
         problem(workload, "queue_folded", folded);
     }
     if (folded > 0) {
