@@ -353,6 +353,9 @@ static void found_alert(struct queue *queue, const struct journal_record *record
         doubt(&item);
     }
     index = position(queue, record->number, &known);
+    if (known && record->damaged) {
+        return; /* The copy was torn: what it was made of still stands. */
+    }
     if (known) {
         index_remove(queue, index); /* A copy, made when the block was to be erased. */
     } else if (queue->count == QUEUE_MAX) {
