@@ -345,7 +345,7 @@ static void mount_newest(struct journal *journal, const struct flash_header *new
 void journal_mount(struct journal *journal, const struct flash *flash,
                    const struct journal_owner *owner)
 {
-    struct flash_header newest;
+    struct flash_header newest = {.sequence = 0}; /* Set where one is found. */
 
     memset(journal, 0, sizeof *journal);
     journal->owner = owner;
