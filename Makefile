@@ -84,7 +84,7 @@ tools: sources
 config: board tools ## check CONFIG and write the flash image that BOARD boots from
 	@test -n '$(CONFIG)' || { echo "make config: which one? CONFIG=file [BOARD=$(BOARD)]" >&2; exit 2; }
 	@mkdir -p $(dir $(IMAGE))
-	@build/tools/mkflash-$(BOARD) '$(CONFIG)' '$(IMAGE)'
+	@build/tools/tocsin-flash-$(BOARD) create '$(CONFIG)' '$(IMAGE)'
 
 run: board deps firmware tools ## the whole way of an alert: board in QEMU, mail servers, a mail
 	@$(PYTHON) tests/qemu/run.py --board $(BOARD) $(if $(CONFIG),--config '$(CONFIG)') \

@@ -137,7 +137,7 @@ def instructions_to_accepted(out):
 def measure(board, certificate):
     """Two mails on one board: (marks, calls, the answer to `status`)."""
     from board import Board
-    from device import GUEST_HOST, elf_of, make_image, mkflash_of, settings, text_of
+    from device import GUEST_HOST, elf_of, flash_tool_of, make_image, settings, text_of
     from peers import Bench, Certificates, Chrony, Dovecot, Exim
     with Bench(f"bench-{certificate}", limit_s=RUN_LIMIT_S) as bench:
         certificates = Certificates(bench)
@@ -148,7 +148,7 @@ def measure(board, certificate):
                           certificates.root(certificate), ["admin"], dovecot.user,
                           dovecot.password, sntp=f"{GUEST_HOST}:{chrony.port}")
         image = bench.folder / "flash.img"
-        make_image(mkflash_of(board), bench.write("device.conf", text_of(config)), image)
+        make_image(flash_tool_of(board), bench.write("device.conf", text_of(config)), image)
         extra, out = plugin(board, bench.folder)
         with Board(board, elf_of(board), image, extra=extra) as device:
             device.wait(r" accepted by ", MAIL_LIMIT_S)

@@ -24,14 +24,14 @@ CONFIG_PAGE = ROOT / "docs" / "config.md"
 
 def config_table(update):
     """Problems of the table of configuration keys, which the device's own code makes."""
-    tool = ROOT / "build" / "tools" / f"mkflash-{BOARDS[0]}"
+    tool = ROOT / "build" / "tools" / f"tocsin-flash-{BOARDS[0]}"
     if not tool.is_file():
         return [f"{tool.relative_to(ROOT)} is not built: make tools"]
     page = CONFIG_PAGE
     if not update:
         page = ROOT / "build" / "config.md"
         shutil.copyfile(CONFIG_PAGE, page)
-    done = subprocess.run([tool, "--doc", page], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    done = subprocess.run([tool, "doc", page], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, check=False)
     if done.returncode != 0:
         return [done.stdout.strip()]

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "qemu")]
 
 from board import Board  # noqa: E402
-from device import GUEST_HOST, elf_of, make_image, mkflash_of, settings, text_of  # noqa: E402
+from device import GUEST_HOST, elf_of, flash_tool_of, make_image, settings, text_of  # noqa: E402
 from peers import Certificates, Chrony, Dnsmasq, Dovecot, Exim, Postfix  # noqa: E402
 from peers.bench import DOMAIN  # noqa: E402
 from peers.certificates import SERVERS  # noqa: E402
@@ -33,11 +33,11 @@ class Servers:
 
     def __init__(self, bench, boards, mailboxes):
         self.bench = bench
-        self.elf, self.mkflash = {}, {}
+        self.elf, self.flash_tool = {}, {}
         for board in boards:
             # Copies: a build beside the tests must not change what is tested.
             self.elf[board] = shutil.copy(elf_of(board), bench.folder / f"{board}.elf")
-            self.mkflash[board] = shutil.copy(mkflash_of(board), bench.folder / f"mkflash-{board}")
+            self.flash_tool[board] = shutil.copy(flash_tool_of(board), bench.folder / f"tocsin-flash-{board}")
         self.certificates = Certificates(bench)
         self.dovecot = Dovecot(bench, self.certificates, [*mailboxes, "full"])
         self.chrony = Chrony(bench)
@@ -92,7 +92,7 @@ class Case:
         """The flash image of a configuration (a dict, or a file's text)."""
         config, image = self.folder / "device.conf", self.folder / "flash.img"
         config.write_text(made if isinstance(made, str) else text_of(made))
-        make_image(self.servers.mkflash[self.board_name], config, image)
+        make_image(self.servers.flash_tool[self.board_name], config, image)
         return image
 
     def boot(self, made=None, image=None, extra=()):

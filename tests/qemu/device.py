@@ -19,9 +19,9 @@ def elf_of(board):
     return ROOT / "build" / board / "firmware.elf"
 
 
-def mkflash_of(board):
+def flash_tool_of(board):
     """The tool that makes the board's image; its place is CMake's affair."""
-    name = f"mkflash-{board}"
+    name = f"tocsin-flash-{board}"
     found = [path for folder in ("build/tools", "build/tools/tools", "build/host/tools")
              if (path := ROOT / folder / name).is_file()]
     if not found:
@@ -52,10 +52,10 @@ def text_of(made):
     return "\n".join(lines) + "\n"
 
 
-def make_image(mkflash, config, image):
+def make_image(tool, config, image):
     """Writes a flash image from a configuration file, with the tool of a board."""
-    done = subprocess.run([str(mkflash), str(config), str(image)], stdout=subprocess.PIPE,
+    done = subprocess.run([str(tool), "create", str(config), str(image)], stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, timeout=60)
     if done.returncode:
-        raise ImageError(done.stdout.strip() or f"mkflash ended with status {done.returncode}")
+        raise ImageError(done.stdout.strip() or f"{tool} ended with status {done.returncode}")
     return done.stdout

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "qemu")]
 
 from board import Board, BoardError, boards  # noqa: E402
-from device import GUEST_HOST, ImageError, elf_of, make_image, mkflash_of, settings, text_of  # noqa: E402
+from device import GUEST_HOST, ImageError, elf_of, flash_tool_of, make_image, settings, text_of  # noqa: E402
 from peers import Bench, Certificates, Chrony, Dovecot, Exim, Gate, PeerError  # noqa: E402
 from peers.bench import wait_for  # noqa: E402
 
@@ -102,7 +102,7 @@ class Device:
                         self.dovecot.password, sntp=f"{GUEST_HOST}:{self.chrony.port}", alert_boot="no",
                         alert_link="no", retry_min="1", retry_max="1")
         self.image = bench.folder / f"{name}.img"
-        make_image(mkflash_of(name), bench.write(f"{name}.conf", text_of(made)), self.image)
+        make_image(flash_tool_of(name), bench.write(f"{name}.conf", text_of(made)), self.image)
         self.log = open(LOGS / f"power-{name}.log", "w", encoding="utf-8")
         self.acknowledged = {}  # "cut SEED-LIFE-INDEX": number
         self.given = set()

@@ -22,7 +22,7 @@ sys.dont_write_bytecode = True
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
 from board import Board, BoardError, boards  # noqa: E402
-from device import GUEST_HOST, ImageError, elf_of, make_image, mkflash_of, settings, text_of  # noqa: E402
+from device import GUEST_HOST, ImageError, elf_of, flash_tool_of, make_image, settings, text_of  # noqa: E402
 from peers import Bench, Certificates, Chrony, Dovecot, Exim, PeerError  # noqa: E402
 from peers.bench import DOMAIN, port_free, wait_for  # noqa: E402
 
@@ -219,7 +219,7 @@ def run(options, screen):
         if options.syslog_port and not port_free(options.syslog_port):
             raise Failure(f"port {options.syslog_port} of 127.0.0.1 is in use")
         image = bench.folder / "flash.img"
-        make_image(mkflash_of(options.board), config, image)
+        make_image(flash_tool_of(options.board), config, image)
         guest_port = guest_syslog_port(config)
         syslog = (options.syslog_port or bench.free_port()) if guest_port else None
         screen.step(f"{options.board} in QEMU")

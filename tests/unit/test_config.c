@@ -1008,7 +1008,7 @@ static void test_doc_is_current(void **state)
     for (unsigned i = 0; config_doc_line(i, line, sizeof line) > 0; i++) {
         assert_true(strlen(line) < sizeof line - 1);
         if (strncmp(at, line, strlen(line)) != 0 || at[strlen(line)] != '\n') {
-            fail_msg("docs/config.md is not current: renew it with mkflash --doc docs/config.md\n"
+            fail_msg("docs/config.md is not current: renew it with make docs\n"
                      "expected: %s",
                      line);
         }
