@@ -1,7 +1,7 @@
 /* policy.h - between the sources of alerts and the queue: storms.
  *
- * - An alert like an earlier one (same severity, facility, sender, host, app but for its process id,
- *   and text) within `repeat_window` does not become another mail. While the earlier one has not
+ * - An alert like an earlier one (same severity, facility, sender, host, app but for its process
+ * id, and text) within `repeat_window` does not become another mail. While the earlier one has not
  *   left, its count grows; after that, the repetition is queued, waits for the end of the window,
  *   and counts those that follow.
  * - Of alerts less severe than critical, `alerts_per_hour` become mails of their own; further ones
@@ -15,6 +15,7 @@
 #include "firmware/queue.h"
 #include "net/alert.h"
 #include "net/error.h"
+#include "net/text.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -51,6 +52,11 @@ MUST_CHECK int policy_take(struct policy *policy, struct alert *alert, uint8_t p
  * filled in but for text and severity: the device's own. */
 bool policy_poll(struct policy *policy, const struct alert *digest, uint8_t pending_mask,
                  uint64_t now_ms);
+
+/* Line number index, from 0, of the mail that this digest is: what rfc5322_fields.line asks for.
+ * False: no more, also when all of its members were dropped meanwhile. */
+bool policy_digest_line(const struct queue *queue, uint32_t digest, unsigned index,
+                        struct text *out);
 
 /* When to poll; UINT64_MAX: never. */
 uint64_t policy_deadline(const struct policy *policy);

@@ -1,9 +1,16 @@
 #include "firmware/sender.h"
+
+#include "firmware/policy.h"
 #include "net/text.h"
 
 #include <string.h>
 
 #define LINK_LOST_MS_MAX 3000 /* A shorter gap is left to TCP. */
+#define BACKOFF_MS_MIN 1000   /* Of each wait, whatever the dice say. */
+#define DEFERRED_MAX 3        /* Mails in a row; then it is the server, not the mail. */
+#define STAY_MS_MAX 10000     /* A limit that passes so soon is waited for with the session open. */
+#define EXPIRY_MS 600000      /* How often the queue is searched for what is too old, */
+#define EXPIRY_ITEMS 16       /* in steps of so many. */
 
 const char *sender_stage_name(enum sender_stage stage)
 {
@@ -34,24 +41,65 @@ static void say(struct sender *sender, const char *format, ...)
     sender->params.log(sender->params.context, line);
 }
 
-static void report(struct sender *sender, enum sender_stage stage, bool ok, uint64_t now_ms,
+static struct config_server server_view(const struct sender *sender, unsigned server)
+{
+    struct config_server view;
+
+    config_server(sender->params.config, server, &view);
+    return view;
+}
+
+static const char *server_host(const struct sender *sender, unsigned server)
+{
+    return server_view(sender, server).endpoint->host;
+}
+
+/* Whether there is another server that has not failed in this round. */
+static bool other_is_left(const struct sender *sender)
+{
+    return config_servers(sender->params.config) > 1 &&
+           (sender->tried & (2u >> sender->server)) == 0;
+}
+
+static void tell_stage(struct sender *sender, const struct sender_report *line, uint64_t now_ms)
+{
+    sender->stage = (uint8_t)(line->stage + 1);
+    sender->stage_ms = now_ms;
+    sender->params.report(sender->params.context, line);
+}
+
+static void report(struct sender *sender, enum sender_stage stage, uint64_t now_ms,
                    const char *detail)
 {
     struct sender_report line = {
         .stage = stage,
-        .ok = ok,
+        .ok = true,
         .is_test = sender->is_test,
         .ms = (uint32_t)(now_ms - sender->stage_ms),
         .detail = detail,
     };
 
-    sender->stage = (uint8_t)(stage + 1);
-    sender->stage_ms = now_ms;
-    sender->params.report(sender->params.context, &line);
+    tell_stage(sender, &line, now_ms);
 }
 
-/* Exponential backoff between the configured bounds; the upper half of each step is random, so that
- * a street of devices does not come back in one second. */
+/* The stage in hand failed, as last_error says. */
+static void report_failure(struct sender *sender, bool goes_on, uint64_t now_ms)
+{
+    struct sender_report line = {
+        .stage = (enum sender_stage)sender->stage,
+        .is_test = sender->is_test,
+        .goes_on = goes_on,
+        .ms = (uint32_t)(now_ms - sender->stage_ms),
+        .detail = sender->last_error,
+    };
+
+    if (sender->stage < SENDER_STAGE_COUNT) {
+        tell_stage(sender, &line, now_ms);
+    }
+}
+
+/* Exponential backoff between the configured bounds, with full jitter: anything up to the step, so
+ * that a street of devices does not come back in one second, nor in one rhythm. */
 static uint64_t backoff_ms(struct sender *sender, unsigned failures)
 {
     const struct config *config = sender->params.config;
@@ -64,7 +112,12 @@ static uint64_t backoff_ms(struct sender *sender, unsigned failures)
     if (step_ms > most_ms) {
         step_ms = most_ms;
     }
-    return step_ms / 2 + random_u32(sender->params.random) % (step_ms / 2 + 1);
+    return BACKOFF_MS_MIN + random_u32(sender->params.random) % (step_ms - BACKOFF_MS_MIN + 1);
+}
+
+static void count_up(uint8_t *count)
+{
+    *count += *count < UINT8_MAX ? 1 : 0;
 }
 
 /* The names by which smtp, and the body's reader, know the engine. */
@@ -157,15 +210,16 @@ void sender_describe_tls(const struct sender *sender, char *out, size_t size)
 static void session_moved(void *context, enum session_phase phase, uint64_t now_ms)
 {
     struct sender *sender = context;
+    struct config_server server = server_view(sender, sender->server);
     char line[SENDER_TEXT_BYTES];
 
     if (phase == SESSION_RESOLVE) {
-        report(sender, SENDER_DNS, true, now_ms, sender->params.config->mailhub.host);
+        report(sender, SENDER_DNS, now_ms, server.endpoint->host);
     } else if (phase == SESSION_CONNECT) {
         text_copy(sender->last_peer, sizeof sender->last_peer, link_peer(sender->params.link));
-        report(sender, SENDER_CONNECT, true, now_ms, sender->last_peer);
-        if (sender->params.config->tls == SMTP_TLS_OFF) {
-            report(sender, SENDER_TLS, true, now_ms, "off, as configured");
+        report(sender, SENDER_CONNECT, now_ms, sender->last_peer);
+        if (server.tls == SMTP_TLS_OFF) {
+            report(sender, SENDER_TLS, now_ms, "off, as configured");
         }
     } else if (phase == SESSION_TLS) {
         if (tls_info(sender->params.tls)->resumed) {
@@ -173,7 +227,7 @@ static void session_moved(void *context, enum session_phase phase, uint64_t now_
         }
         sender_describe_tls(sender, line, sizeof line);
         say(sender, "%s", line);
-        report(sender, SENDER_TLS, true, now_ms, line);
+        report(sender, SENDER_TLS, now_ms, line);
     }
 }
 
@@ -194,30 +248,26 @@ static void name_for_ehlo(struct sender *sender)
     }
 }
 
-static void begin(struct sender *sender, const struct sender_now *now)
+/* The first server, unless it failed in this round, or lately while the second one works: then no
+ * alert is to wait for the first one's time-out. */
+static uint8_t choose_server(const struct sender *sender, uint64_t now_ms)
+{
+    if (config_servers(sender->params.config) < 2 || (sender->tried & 2) != 0) {
+        return 0;
+    }
+    return (sender->tried & 1) != 0 || now_ms < sender->first_ms ? 1 : 0;
+}
+
+static void set_params(struct sender *sender, const struct config_server *server,
+                       const struct sender_now *now)
 {
     const struct config *config = sender->params.config;
-    struct session_params params = {
-        .link = sender->params.link,
-        .host = config->mailhub.host,
-        .port = config->mailhub.port,
-        .tls = config->tls == SMTP_TLS_OFF ? NULL : sender->params.tls,
-        .tls_params = &sender->tls_params,
-        .tls_first = config->tls == SMTP_TLS_IMPLICIT,
-        .connect_ms_max = config->connect_timeout_s * 1000,
-        .ops = &smtp_engine,
-        .engine = sender,
-        .observe = session_moved,
-        .context = sender,
-    };
 
-    text_copy(sender->address, sizeof sender->address, now->address);
-    name_for_ehlo(sender);
     sender->smtp_params = (struct smtp_params){
         .ehlo_name = sender->ehlo_name,
-        .user = config->auth_user,
-        .password = config->auth_pass,
-        .tls = config->tls,
+        .user = server->user,
+        .password = server->password,
+        .tls = server->tls,
         .auth_without_tls = config->auth_without_tls,
         .greeting_ms_max = config->greeting_timeout_s * 1000,
         .command_ms_max = config->command_timeout_s * 1000,
@@ -225,33 +275,60 @@ static void begin(struct sender *sender, const struct sender_now *now)
         .accept_ms_max = config->accept_timeout_s * 1000,
     };
     sender->tls_params = (struct tls_params){
-        .server_name = config->tls_name[0] != '\0' ? config->tls_name : config->mailhub.host,
+        .server_name = server->tls_name[0] != '\0' ? server->tls_name : server->endpoint->host,
         .anchors = sender->params.anchors(sender->params.context),
         .random = sender->params.random,
         .unix_s = text_seconds(now->unix_ms),
-        .resume = &sender->resume,
+        .resume = &sender->resume, /* It knows for which name it stands. */
     };
+}
+
+static void begin(struct sender *sender, const struct sender_now *now)
+{
+    struct config_server server;
+    struct session_params params = {
+        .link = sender->params.link,
+        .tls_params = &sender->tls_params,
+        .connect_ms_max = sender->params.config->connect_timeout_s * 1000,
+        .ops = &smtp_engine,
+        .engine = sender,
+        .observe = session_moved,
+        .context = sender,
+    };
+
+    sender->server = choose_server(sender, now->now_ms);
+    server = server_view(sender, sender->server);
+    params.host = server.endpoint->host;
+    params.port = server.endpoint->port;
+    params.tls = server.tls == SMTP_TLS_OFF ? NULL : sender->params.tls;
+    params.tls_first = server.tls == SMTP_TLS_IMPLICIT;
+    text_copy(sender->address, sizeof sender->address, now->address);
+    name_for_ehlo(sender);
+    set_params(sender, &server, now);
     sender->running = true;
     sender->authenticated = false;
     sender->have_item = false;
+    sender->leaves = false;
+    sender->deferred = 0;
     sender->sessions++;
     sender->stage_ms = now->now_ms;
-    report(sender, SENDER_LINK, true, now->now_ms, "up");
-    report(sender, SENDER_ADDRESS, true, now->now_ms, sender->address);
-    report(sender, SENDER_CLOCK, true, now->now_ms, now->unix_ms != 0 ? "known" : "not needed");
+    report(sender, SENDER_LINK, now->now_ms, "up");
+    report(sender, SENDER_ADDRESS, now->now_ms, sender->address);
+    report(sender, SENDER_CLOCK, now->now_ms, now->unix_ms != 0 ? "known" : "not needed");
     memset(&sender->smtp, 0, sizeof sender->smtp); /* Nothing of the last session shows through. */
     session_start(&sender->session, &params, now->now_ms);
 }
 
-/* "TIME.BOOT.SEQUENCE.DEVICE@DOMAIN": the same on every try of this alert, and of no other. */
+/* "TIME.BOOT.SEQUENCE.DEVICE@DOMAIN": of what was fixed when the alert was queued, so that it is
+ * the same on every try, after every reboot and change of settings, and no other alert's. */
 static void name_message(struct sender *sender)
 {
-    const char *at = strchr(sender->params.config->from, '@');
+    const struct alert *alert = &sender->alert;
 
-    text_print(sender->message_id, sizeof sender->message_id, "%u.%u.%u.%s%s",
-               (unsigned)sender->alert.unix_s, (unsigned)sender->alert.boot_count,
-               (unsigned)sender->alert.sequence, sender->params.device_id,
-               at != NULL ? at : "@tocsin.invalid");
+    text_print(sender->message_id, sizeof sender->message_id, "%u.%u.%u.%s@%s",
+               (unsigned)alert->queued_unix_s, (unsigned)alert->boot_count,
+               (unsigned)alert->sequence, sender->params.device_id,
+               alert->domain[0] != '\0' && !alert->damaged ? alert->domain : "tocsin.invalid");
 }
 
 static void choose_recipients(struct sender *sender)
@@ -268,8 +345,24 @@ static void choose_recipients(struct sender *sender)
     }
 }
 
+/* The lines of a digest: what is a member now. */
+static bool digest_line(void *context, unsigned index, struct text *out)
+{
+    struct sender *sender = context;
+
+    return policy_digest_line(sender->params.queue, sender->item.sequence, index, out);
+}
+
 static void message_failed(struct sender *sender, const struct smtp_failure *failure,
                            uint64_t now_ms);
+
+/* Its record cannot be read now: others are not to wait for it. */
+static void message_unreadable(struct sender *sender, uint64_t now_ms)
+{
+    sender->item.due_ms = now_ms + backoff_ms(sender, UINT8_MAX);
+    queue_delay(sender->params.queue, &sender->item);
+    say(sender, "alert %u cannot be read", (unsigned)sender->item.sequence);
+}
 
 static void message_begin(struct sender *sender, const struct sender_now *now)
 {
@@ -286,15 +379,19 @@ static void message_begin(struct sender *sender, const struct sender_now *now)
         .address = sender->address,
         .zone_minutes = config->zone_minutes,
         .eight_bit = (smtp_capabilities(&sender->smtp) & SMTP_CAP_8BITMIME) != 0,
+        .line = sender->item.digest ? digest_line : NULL,
+        .line_context = sender,
     };
     struct smtp_envelope envelope = {.from = config->from, .rcpt = sender->to};
     bool eight_bit = false;
     int error;
 
     if (queue_alert(sender->params.queue, sender->item.sequence, &sender->alert) < 0) {
+        message_unreadable(sender, now->now_ms);
         return;
     }
     sender->have_item = true;
+    sender->recorded = false;
     choose_recipients(sender);
     name_message(sender);
     fields.to_count = sender->to_count;
@@ -313,37 +410,68 @@ static void message_begin(struct sender *sender, const struct sender_now *now)
 }
 
 /* "end of DATA: 552 5.2.2 mailbox full. ADVICE" */
-static void describe_failure(char *out, size_t size, const struct smtp_failure *failure)
+static void describe_failure(struct text *text, const struct smtp_failure *failure)
 {
-    struct text text = text_begin(out, size);
-
-    text_format(&text, "%s: ", smtp_stage_name(failure->stage));
+    text_format(text, "%s: ", smtp_stage_name(failure->stage));
     if (failure->code != 0) {
-        text_format(&text, "%u %s%s", (unsigned)failure->code, failure->enhanced,
+        text_format(text, "%u %s%s", (unsigned)failure->code, failure->enhanced,
                     failure->enhanced[0] != '\0' ? " " : "");
     }
-    text_format(&text, "%s (%s). %s", failure->text, error_name(failure->error),
+    text_format(text, "%s (%s). %s", failure->text, error_name(failure->error),
                 smtp_advice(failure));
 }
 
+/* Begins last_error with the server's name. */
+static struct text error_begin(struct sender *sender)
+{
+    struct text text = text_begin(sender->last_error, sizeof sender->last_error);
+
+    text_format(&text, "%s: ", server_host(sender, sender->server));
+    return text;
+}
+
+/* The mail in hand did not get out this time, and cannot have: keeps it for the next. */
+static void message_waits(struct sender *sender, bool refused, int code)
+{
+    struct queue_item *item = &sender->item;
+
+    if (!sender->recorded) {
+        count_up(&item->attempts);
+    }
+    item->event = refused ? QUEUE_REFUSED : QUEUE_WAITING;
+    item->refused = refused;
+    item->code = (uint16_t)code;
+    (void)queue_update(sender->params.queue,
+                       item); /* Whatever flash says, it stays in the queue. */
+    sender->have_item = false;
+}
+
+/* A mail that is to come later is tried at the other server at once. Several in a row that are to
+ * come later are the server's trouble: it is left alone for a while, and so is the flash, which
+ * would have to take a mark for each. */
 static void message_failed(struct sender *sender, const struct smtp_failure *failure,
                            uint64_t now_ms)
 {
-    describe_failure(sender->last_error, sizeof sender->last_error, failure);
+    bool refused = failure->error == E_PERMANENT || failure->error == E_INVALID;
+    bool other = !refused && other_is_left(sender);
+    struct text text = error_begin(sender);
+
+    describe_failure(&text, failure);
     say(sender, "alert %u %s: %s", (unsigned)sender->item.sequence,
-        failure->error == E_PERMANENT ? "was refused" : "has to wait", sender->last_error);
-    if (sender->stage > SENDER_AUTH && sender->stage < SENDER_STAGE_COUNT) {
-        report(sender, sender->stage, false, now_ms, sender->last_error);
-    }
-    if (sender->item.attempts < UINT8_MAX) {
-        sender->item.attempts++;
+        refused ? "was refused" : "has to wait", sender->last_error);
+    if (sender->stage > SENDER_AUTH) {
+        report_failure(sender, other, now_ms);
     }
     sender->failed++;
-    sender->item.refused = failure->error == E_PERMANENT || failure->error == E_INVALID;
-    sender->item.due_ms = now_ms + backoff_ms(sender, sender->item.attempts);
+    sender->deferred = refused ? 0 : sender->deferred + 1;
+    sender->leaves = other || sender->deferred == DEFERRED_MAX;
     sender->item.yields = false;
-    queue_update(sender->params.queue, &sender->item);
-    sender->have_item = false;
+    if (!other) {
+        unsigned tries = sender->item.attempts + (sender->recorded ? 0u : 1u);
+
+        sender->item.due_ms = now_ms + backoff_ms(sender, tries);
+    }
+    message_waits(sender, refused, failure->code);
 }
 
 static void log_refused_recipients(struct sender *sender, const struct smtp_result *result)
@@ -352,45 +480,139 @@ static void log_refused_recipients(struct sender *sender, const struct smtp_resu
 
     for (uint8_t i = 0; i < sender->to_count; i++) {
         if (result->refused_mask & (1u << i)) {
-            describe_failure(why, sizeof why, &result->failure);
+            struct text text = text_begin(why, sizeof why);
+
+            describe_failure(&text, &result->failure);
             say(sender, "recipient %s %s: %s", sender->to[i],
                 result->transient_mask & (1u << i) ? "has to wait" : "was refused", why);
         }
     }
 }
 
+/* This server works, so that no failure before counts any more. */
+static void server_is_good(struct sender *sender)
+{
+    sender->failures = 0;
+    sender->hurried = 0;
+    sender->tried = 0;
+    if (sender->server == 0) {
+        sender->first_failures = 0;
+        sender->first_ms = 0;
+    }
+}
+
 static void message_accepted(struct sender *sender, const struct smtp_result *result,
                              const struct sender_now *now)
 {
-    say(sender, "alert %u accepted by %s: %s", (unsigned)sender->item.sequence,
-        sender->params.config->mailhub.host, result->text);
+    struct queue_item *item = &sender->item;
+
+    say(sender, "alert %u accepted by %s: %s", (unsigned)item->sequence,
+        server_host(sender, sender->server), result->text);
     log_refused_recipients(sender, result);
     if (sender->stage == SENDER_ACCEPTED) {
-        report(sender, SENDER_ACCEPTED, true, now->now_ms, result->text);
+        report(sender, SENDER_ACCEPTED, now->now_ms, result->text);
     }
     sender->accepted++;
-    sender->failures = 0;
+    sender->deferred = 0;
     sender->last_error[0] = '\0';
     sender->last_accepted_unix_s = text_seconds(now->unix_ms);
-    sender->item.pending_mask = 0;
+    server_is_good(sender);
+    item->pending_mask = 0;
     for (uint8_t i = 0; i < sender->to_count; i++) {
         if (result->transient_mask & (1u << i)) {
-            sender->item.pending_mask |= (uint8_t)(1u << sender->to_index[i]);
+            item->pending_mask |= (uint8_t)(1u << sender->to_index[i]);
         }
     }
-    if (sender->item.pending_mask == 0) {
-        queue_remove(sender->params.queue, sender->item.sequence);
+    if (item->pending_mask == 0) {
+        (void)queue_remove(sender->params.queue, item->sequence, QUEUE_ACCEPTED, 250);
+        sender->have_item = false;
     } else {
-        sender->item.attempts += sender->item.attempts < UINT8_MAX ? 1 : 0;
-        sender->item.due_ms = now->now_ms + backoff_ms(sender, sender->item.attempts);
-        queue_update(sender->params.queue, &sender->item);
+        item->due_ms = now->now_ms + backoff_ms(sender, item->attempts);
+        message_waits(sender, false, result->failure.code);
     }
-    sender->have_item = false;
 }
 
-/* Between messages: settle the last one, take the next, or say QUIT. */
-static void message_next(struct sender *sender, const struct sender_now *now)
+/* Gives the mail up, when it has been waiting for longer than `expire`, of its queueing; one whose
+ * time is not known, or that a person wanted again, is never too old. */
+static bool message_expires(struct sender *sender, const struct sender_now *now)
 {
+    struct queue_item *item = &sender->item;
+    uint32_t most_s = sender->params.config->expire_s;
+    uint64_t unix_s = text_seconds(now->unix_ms);
+    uint64_t queued_s;
+
+    /* It was queued after it happened: most need not be read for this. */
+    if (unix_s == 0 || item->retried || item->is_test ||
+        (item->unix_s != 0 && unix_s <= item->unix_s + most_s) ||
+        queue_alert(sender->params.queue, item->sequence, &sender->alert) < 0) {
+        return false;
+    }
+    queued_s = sender->alert.queued_unix_s;
+    queued_s = queued_s != 0 ? queued_s : item->unix_s;
+    if (queued_s == 0 || unix_s <= queued_s + most_s) {
+        return false;
+    }
+    say(sender, "alert %u is given up: it could not be sent within %u hours",
+        (unsigned)item->sequence, (unsigned)(most_s / 3600));
+    item->event = QUEUE_EXPIRED;
+    item->refused = true;
+    (void)queue_update(sender->params.queue, item);
+    return true;
+}
+
+/* "the limit of 100 messages an hour: next in 36 s", once for as long as something waits. */
+static void say_limit(struct sender *sender, uint64_t unix_ms, uint8_t severity, uint64_t wait_ms)
+{
+    const struct config *config = sender->params.config;
+    const char *name = limits_name(sender->params.queue->limits, unix_ms, severity);
+    uint32_t most = *name == 'm'   ? config->limit_minute
+                    : *name == 'h' ? config->limit_hour
+                                   : config->limit_day;
+
+    if (!sender->limit_said) {
+        say(sender, "the limit of %u messages %s %s: next in %u s", (unsigned)most,
+            *name == 'h' ? "an" : "a", name, (unsigned)text_seconds(wait_ms + 999));
+        sender->limit_said = true;
+    }
+}
+
+enum next {
+    NEXT_NONE,
+    NEXT_ITEM, /* sender->item is to be sent now. */
+    NEXT_AGAIN /* One was given up: ask again. */
+};
+
+static enum next next_item(struct sender *sender, const struct sender_now *now)
+{
+    struct queue *queue = sender->params.queue;
+    uint8_t severity;
+    uint64_t wait_ms;
+
+    sender->limit_ms = 0;
+    if (!queue_due(queue, now->now_ms, &sender->item)) {
+        sender->limit_said = false;
+        return NEXT_NONE;
+    }
+    if (message_expires(sender, now)) {
+        return NEXT_AGAIN;
+    }
+    /* A person waits for a test: it may use what is kept for critical alerts. */
+    severity = sender->item.is_test ? SEVERITY_CRITICAL : sender->item.severity;
+    wait_ms = limits_wait_ms(queue->limits, now->unix_ms, severity);
+    if (wait_ms == 0) {
+        return NEXT_ITEM;
+    }
+    say_limit(sender, now->unix_ms, severity, wait_ms);
+    sender->limit_ms = now->now_ms + wait_ms;
+    return NEXT_NONE;
+}
+
+/* Between messages: settle the last one, take the next, or say QUIT. False: nothing can be done but
+ * wait for a limit that soon passes. */
+static bool message_next(struct sender *sender, const struct sender_now *now)
+{
+    enum next next = NEXT_NONE;
+
     if (sender->have_item) {
         const struct smtp_result *result = smtp_result(&sender->smtp);
 
@@ -400,11 +622,31 @@ static void message_next(struct sender *sender, const struct sender_now *now)
             message_failed(sender, &result->failure, now->now_ms);
         }
     }
-    if (now->blocked == NULL && queue_due(sender->params.queue, now->now_ms, &sender->item)) {
+    if (now->blocked == NULL && !sender->leaves) {
+        next = next_item(sender, now);
+        if (next == NEXT_NONE && sender->limit_ms > now->now_ms &&
+            sender->limit_ms - now->now_ms <= STAY_MS_MAX) {
+            return false;
+        }
+    }
+    if (next == NEXT_ITEM) {
         message_begin(sender, now);
-    } else {
+    } else if (next == NEXT_NONE) {
         smtp_quit(&sender->smtp, now->now_ms);
     }
+    return true;
+}
+
+/* From here on the server can have all of it: a power cut or a lost connection must find that
+ * written. It counts as a try whose answer is missing until there is one. */
+static void record_try(struct sender *sender)
+{
+    count_up(&sender->item.attempts);
+    sender->item.event = QUEUE_TRYING;
+    sender->item.code = 0;
+    (void)queue_update(sender->params.queue,
+                       &sender->item); /* Sending matters more than the mark. */
+    sender->recorded = true;
 }
 
 static bool body_pump(struct sender *sender, uint64_t now_ms)
@@ -418,6 +660,7 @@ static bool body_pump(struct sender *sender, uint64_t now_ms)
     }
     size = rfc5322_read(&sender->mail, out, room);
     if (size == 0) {
+        record_try(sender);
         smtp_body_end(&sender->smtp, now_ms);
     } else {
         smtp_body_ack(&sender->smtp, size, now_ms);
@@ -433,34 +676,76 @@ static void follow_engine(struct sender *sender, uint64_t now_ms)
 
     if (!sender->authenticated && (want & SMTP_WANT_MESSAGE)) {
         sender->authenticated = true;
-        report(sender, SENDER_AUTH, true, now_ms,
+        report(sender, SENDER_AUTH, now_ms,
                sender->smtp_params.user[0] != '\0' ? sender->smtp_params.user : "not asked for");
     } else if (sender->stage == SENDER_RECIPIENT && stage == SMTP_STAGE_BODY) {
-        report(sender, SENDER_RECIPIENT, true, now_ms, sender->to_count > 0 ? sender->to[0] : "");
+        report(sender, SENDER_RECIPIENT, now_ms, sender->to_count > 0 ? sender->to[0] : "");
     }
 }
 
-/* Why the session ended, or "" after a good end; returns its class. */
-static int session_outcome(struct sender *sender, char *why, size_t size)
+/* The class of what ended the session, with its words in last_error; 0 after a good end. */
+static int session_outcome(struct sender *sender)
 {
     const struct smtp_failure *failure = smtp_failure(&sender->smtp);
     const struct tls_failure *tls =
         sender->stage == SENDER_TLS ? tls_failure(sender->params.tls) : NULL;
     int error = session_error(&sender->session);
+    struct text text;
 
     if (error != 0) {
-        text_print(why, size, "%s (%s)%s%s", session_text(&sender->session), error_name(error),
-                   tls != NULL ? ". " : "", tls != NULL ? tls_advice(tls) : "");
+        text = error_begin(sender);
+        text_format(&text, "%s (%s)%s%s", session_text(&sender->session), error_name(error),
+                    tls != NULL ? ". " : "", tls != NULL ? tls_advice(tls) : "");
     } else if (failure != NULL) {
         error = failure->error;
-        describe_failure(why, size, failure);
+        text = error_begin(sender);
+        describe_failure(&text, failure);
     }
     return error;
 }
 
+/* The session ended with a mail in hand. If the final dot may have left, the record stays as it is:
+ * sent, without an answer. */
+static void message_broken(struct sender *sender, int error)
+{
+    const struct smtp_failure *failure = smtp_failure(&sender->smtp);
+
+    /* Once may happen to any; twice, and it may be this mail that breaks connections. */
+    sender->item.yields = sender->item.attempts > (sender->recorded ? 1 : 0);
+    if (sender->recorded && (failure == NULL || smtp_result(&sender->smtp)->unanswered)) {
+        queue_delay(sender->params.queue, &sender->item);
+        sender->have_item = false;
+    } else {
+        message_waits(sender, error == E_PERMANENT, failure != NULL ? failure->code : 0);
+    }
+}
+
+/* The server in hand is of no use now: the other one is tried at once, or all has to wait. True:
+ * the first of these. */
+static bool server_failed(struct sender *sender, uint64_t now_ms)
+{
+    bool other = other_is_left(sender);
+
+    if (sender->server == 0) {
+        count_up(&sender->first_failures);
+        sender->first_ms = now_ms + backoff_ms(sender, sender->first_failures);
+    }
+    sender->tried |= (uint8_t)(1u << sender->server);
+    sender->next_ms = 0;
+    if (!other) {
+        count_up(&sender->failures);
+        sender->next_ms = now_ms + backoff_ms(sender, sender->failures);
+        sender->first_ms = 0; /* The next round begins with the first again. */
+        sender->tried = 0;
+        sender->seen = sender->params.queue->journal->next_number;
+        sender->hurried -= sender->hurried > 0 ? 1 : 0;
+    }
+    return other;
+}
+
 static void end(struct sender *sender, const struct sender_now *now)
 {
-    char why[SENDER_TEXT_BYTES];
+    bool other;
     int error;
 
     /* A mail that was accepted before the connection broke is accepted. In the middle of a mail
@@ -469,30 +754,31 @@ static void end(struct sender *sender, const struct sender_now *now)
         smtp_result(&sender->smtp)->error == 0 && smtp_result(&sender->smtp)->accepted_mask != 0) {
         message_accepted(sender, smtp_result(&sender->smtp), now);
     }
-    error = session_outcome(sender, why, sizeof why);
+    error = session_outcome(sender);
     sender->running = false;
-    if (error == 0) {
-        sender->is_test = false;
-        return;
-    }
-    sender->failed++;
-    sender->failures += sender->failures < UINT8_MAX ? 1 : 0;
-    sender->next_ms = now->now_ms + backoff_ms(sender, sender->failures);
+    sender->failed += error != 0 ? 1 : 0;
     if (sender->have_item) {
-        sender->item.attempts += sender->item.attempts < UINT8_MAX ? 1 : 0;
-        sender->item.refused = error == E_PERMANENT; /* Refused in the middle of its body. */
-        /* Once may happen to any; twice, and it may be this mail that breaks connections. */
-        sender->item.yields = sender->item.attempts > 1;
-        queue_update(sender->params.queue, &sender->item);
-        sender->have_item = false;
+        message_broken(sender, error);
     }
-    text_copy(sender->last_error, sizeof sender->last_error, why);
-    say(sender, "sending failed: %s Next try in %u s.", why,
-        (unsigned)text_seconds(sender->next_ms - now->now_ms + 999));
-    if (sender->stage < SENDER_STAGE_COUNT) {
-        report(sender, sender->stage, false, now->now_ms, why);
+    if (error == E_PERMANENT || (error == 0 && !sender->leaves)) {
+        server_is_good(sender); /* It has refused one mail for ever at most. */
+        other = false;
+    } else {
+        other = server_failed(sender, now->now_ms);
     }
-    sender->is_test = false;
+    if (error != 0 || sender->leaves) {
+        if (other) {
+            say(sender, "sending failed: %s Trying %s.", sender->last_error,
+                server_host(sender, sender->server ^ 1u));
+        } else {
+            say(sender, "sending failed: %s Next try in %u s.", sender->last_error,
+                (unsigned)text_seconds(sender->next_ms - now->now_ms + 999));
+        }
+    }
+    if (error != 0) {
+        report_failure(sender, other, now->now_ms);
+    }
+    sender->is_test = sender->is_test && other;
 }
 
 /* A connection does not outlive its link: without this, a mail would wait for the engine's patience
@@ -517,8 +803,7 @@ static bool run(struct sender *sender, const struct sender_now *now)
     if (sender->session.phase == SESSION_ENGINE) {
         follow_engine(sender, now->now_ms);
         if (smtp_want(&sender->smtp) & SMTP_WANT_MESSAGE) {
-            message_next(sender, now);
-            moved = true;
+            moved |= message_next(sender, now);
         } else if (smtp_want(&sender->smtp) & SMTP_WANT_BODY) {
             moved |= body_pump(sender, now->now_ms);
         }
@@ -530,21 +815,105 @@ static bool run(struct sender *sender, const struct sender_now *now)
     return moved;
 }
 
-bool sender_poll(struct sender *sender, const struct sender_now *now)
+/* What was in the way is gone: no backoff. */
+static void follow_blocked(struct sender *sender, const struct sender_now *now)
 {
-    struct queue_item item;
-
     if (now->blocked != NULL) {
         sender->was_blocked = true;
     } else if (sender->was_blocked) {
-        sender->was_blocked = false; /* What was in the way is gone: no backoff. */
+        sender->was_blocked = false;
         sender->next_ms = 0;
+        sender->first_ms = 0;
+        sender->tried = 0;
     }
+}
+
+/* A critical alert that is queued during a backoff does not wait for the end of what may be an old
+ * trouble's quarter of an hour: the try is brought forward, to where it would be after a first
+ * failure. That this hammers no server is seen from `hurried`: a shortened wait is followed by one
+ * that is not, so that there are at most twice as many tries as without, however many alerts come.
+ * A limit of the provider's is asked again, since it keeps some room for such an alert. */
+static void follow_urgent(struct sender *sender, uint64_t now_ms)
+{
+    struct queue *queue = sender->params.queue;
+    uint32_t next_number = queue->journal->next_number;
+    struct queue_item item;
+    bool urgent = false;
+
+    if (sender->seen == next_number) {
+        return;
+    }
+    for (unsigned i = queue->count; i-- > 0 && !urgent && queue_item(queue, i, &item);) {
+        if (item.sequence < sender->seen) {
+            break;
+        }
+        urgent = item.severity <= SEVERITY_CRITICAL && !item.folded;
+    }
+    sender->seen = next_number;
+    if (!urgent) {
+        return;
+    }
+    sender->limit_ms = 0;
+    if (sender->next_ms > now_ms && sender->hurried == 0) {
+        uint64_t early_ms = now_ms + backoff_ms(sender, 1);
+
+        if (early_ms < sender->next_ms) {
+            sender->next_ms = early_ms;
+            sender->hurried = 2;
+        }
+    }
+}
+
+/* One step of looking for what is too old. False: those behind it are younger. */
+static bool look_for_old(struct sender *sender, const struct sender_now *now)
+{
+    struct queue_item *item = &sender->item;
+
+    if (!queue_item(sender->params.queue, sender->expiry_index++, item) || item->refused ||
+        item->folded || message_expires(sender, now)) {
+        return true;
+    }
+    return item->unix_s == 0 || item->unix_s > text_seconds(now->unix_ms) || item->retried ||
+           item->is_test;
+}
+
+/* Looks through the queue from time to time, also when nothing can be sent, the oldest first. True:
+ * there is more to do. */
+static bool follow_expiry(struct sender *sender, const struct sender_now *now)
+{
+    if (now->now_ms < sender->expiry_ms) {
+        return false;
+    }
+    for (unsigned i = 0; i < EXPIRY_ITEMS; i++) {
+        if (now->unix_ms == 0 || sender->expiry_index >= sender->params.queue->count ||
+            !look_for_old(sender, now)) {
+            sender->expiry_index = 0;
+            sender->expiry_ms = now->now_ms + EXPIRY_MS;
+            return false;
+        }
+    }
+    return true;
+}
+
+bool sender_poll(struct sender *sender, const struct sender_now *now)
+{
+    enum next next;
+
+    sender->polled_ms = now->now_ms;
+    follow_blocked(sender, now);
     if (sender->running) {
         return run(sender, now);
     }
-    if (now->now_ms < sender->next_ms || !queue_due(sender->params.queue, now->now_ms, &item)) {
+    if (follow_expiry(sender, now)) {
+        return true;
+    }
+    follow_urgent(sender, now->now_ms);
+    if (now->now_ms < sender->next_ms || now->now_ms < sender->limit_ms) {
         return false;
+    }
+    next = next_item(sender, now);
+    if (next != NEXT_ITEM) {
+        return next == NEXT_AGAIN;
     }
     if (now->blocked != NULL) {
         if (sender->waiting_said != now->blocked) {
@@ -558,20 +927,37 @@ bool sender_poll(struct sender *sender, const struct sender_now *now)
     return true;
 }
 
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 uint64_t sender_deadline(const struct sender *sender)
 {
     uint64_t due_ms;
 
     if (sender->running) {
-        return session_deadline(&sender->session);
+        due_ms = session_deadline(&sender->session);
+        return sender->limit_ms > sender->polled_ms ? sooner(due_ms, sender->limit_ms) : due_ms;
     }
-    due_ms = queue_due_ms(sender->params.queue);
-    return due_ms > sender->next_ms ? due_ms : sender->next_ms;
+    due_ms = queue_due_ms(sender->params.queue, sender->polled_ms);
+    if (due_ms == UINT64_MAX) {
+        return due_ms;
+    }
+    return sooner(later(due_ms, later(sender->next_ms, sender->limit_ms)), sender->expiry_ms);
 }
 
 void sender_hurry(struct sender *sender, bool is_test)
 {
     sender->next_ms = 0;
+    sender->first_ms = 0;
+    sender->limit_ms = 0;
+    sender->tried = 0;
     sender->is_test = sender->is_test || is_test;
     sender->waiting_said = NULL;
 }

@@ -1,11 +1,16 @@
-/* sender.h - takes what is due from the queue to the mail server: one connection, all that is due.
+/* sender.h - takes what is due from the queue to a mail server: one connection, all that is due.
  *
  *     sender_init(&sender, &params);
  *     for (;;) { while (sender_poll(&sender, &now)) { } ... sleep until sender_deadline() }
  *
- * A failure of the connection holds everything back for a while (exponential, with jitter); a
- * failure of one mail holds back that one. What the server refused for ever waits for a person.
- * Nothing is forgotten here. Call from the main loop only.
+ * A session that fails is followed at once by one with the other server, if there is one. When each
+ * has failed, everything is held back for a while (exponential, with full jitter); then it begins
+ * with the first again. While the second one works, the first is only tried when its own backoff is
+ * over. A failure of one mail holds back that one. What a server refused for ever waits for a
+ * person, and so does what could not be sent within `expire`. Nothing is forgotten here: what
+ * happens to a mail is recorded in the queue before the server can know more than the record.
+ *
+ * Cost: sizeof(struct sender), some 5 KB. Call from the main loop only.
  */
 #ifndef TOCSIN_FIRMWARE_SENDER_H
 #define TOCSIN_FIRMWARE_SENDER_H
@@ -43,6 +48,7 @@ struct sender_report {
     enum sender_stage stage;
     bool ok;
     bool is_test; /* Of a session that `test` began. */
+    bool goes_on; /* Not the end: another server is tried at once. */
     uint32_t ms;  /* That the stage took. */
     const char *detail;
 };
@@ -57,7 +63,7 @@ struct sender_params {
     /* The CA certificates, asked for before each session: they may lie in the TLS object's own
      * room. */
     const struct tls_anchors *(*anchors)(void *context);
-    const char *device_id; /* Hexadecimal; makes Message-IDs unique. */
+    const char *device_id; /* Hexadecimal; makes Message-IDs unique among devices. */
     const char *board;
     const char *version;
     void (*log)(void *context, const char *line);
@@ -88,22 +94,36 @@ struct sender {
     uint8_t to_index[SMTP_RCPT_MAX]; /* Which configured recipient each of `to` is. */
     uint8_t to_count;
     char ehlo_name[CONFIG_HOST_BYTES * 2];
-    char message_id[CONFIG_HOST_BYTES + 64];
+    char message_id[ALERT_DOMAIN_BYTES + 64];
     char address[16];
     bool running;
     bool have_item;
+    bool recorded; /* As being tried: the server may have all of the mail in hand. */
     bool authenticated;
     bool is_test;
-    const char *waiting_said; /* The reason for waiting that the log has. */
+    bool leaves; /* This server defers what it is given: QUIT. */
     bool was_blocked;
-    uint8_t stage;         /* Next one to be reported. */
-    uint8_t failures;      /* Sessions that failed in a row; sticks at 255. */
+    bool limit_said;          /* The log has what keeps the mails that are due. */
+    const char *waiting_said; /* The reason for waiting that the log has. */
+    uint8_t stage;            /* Next one to be reported. */
+    uint8_t deferred;         /* Mails in a row that this server wants later. */
+    uint8_t server;           /* The one in hand, or the last: config_server()'s index. */
+    uint8_t tried;            /* Bit i: server i has failed in this round. */
+    uint8_t failures;         /* Rounds in which every server failed, in a row; sticks at 255. */
+    uint8_t first_failures;   /* Sessions with the first server that failed, in a row. */
+    uint8_t hurried;          /* Failed rounds until a backoff may be shortened again. */
+    uint16_t expiry_index;    /* Where looking for what is too old goes on. */
+    uint32_t seen;            /* Number of the next alert as of the last look at new ones. */
+    uint64_t polled_ms;
     uint64_t stage_ms;     /* When the stage in hand began. */
-    uint64_t next_ms;      /* No session before this. */
+    uint64_t next_ms;      /* No session before this, */
+    uint64_t first_ms;     /* none with the first server before this while the second works, */
+    uint64_t limit_ms;     /* and no mail before this: the provider's limit. */
+    uint64_t expiry_ms;    /* When to look again for what is too old. */
     uint64_t link_lost_ms; /* Since when the link has been away during a session; 0: it is there. */
     uint32_t sessions, resumed, accepted, failed;
     uint64_t last_accepted_unix_s;
-    char last_error[SENDER_TEXT_BYTES]; /* "" when the last session was good. */
+    char last_error[SENDER_TEXT_BYTES]; /* "SERVER: WHY"; "" when the last session was good. */
     char last_peer[24];
 };
 
@@ -115,7 +135,8 @@ bool sender_poll(struct sender *sender, const struct sender_now *now);
 /* When to poll although nothing arrives; UINT64_MAX: never. */
 uint64_t sender_deadline(const struct sender *sender);
 
-/* Tries at once, whatever the backoff says. With is_test the next session is `test`'s. */
+/* Tries at once, the first server first, whatever the backoff says; the provider's limits still
+ * count. With is_test the next session is `test`'s. */
 void sender_hurry(struct sender *sender, bool is_test);
 
 /* The last connection's TLS in one line: "TLS 1.2 SUITE CURVE; SUBJECT KEY < ISSUER"; "" without
