@@ -12,6 +12,7 @@
 #define TEST_WAIT_MS_MAX 20000 /* How long `test` waits for link, address and clock. */
 #define TEST_MS_MAX 240000
 #define SLEEP_MS_MAX 1000
+#define REBOOT_MS 100 /* The answer gets out first. */
 #define CHECKPOINT_MS 3600000
 #define CLOCK_BACK_MS 86400000
 #define REPORT_MS_MIN 60000
@@ -230,6 +231,9 @@ static void sender_stage_ended(void *context, const struct sender_report *report
     if (app->platform.stage != NULL) {
         app->platform.stage(report);
     }
+    if (report->ok && report->stage == SENDER_ACCEPTED) {
+        trial_accepted(app);
+    }
     if (app->test != TEST_RUNNING || !report->is_test) {
         return;
     }
@@ -283,6 +287,7 @@ void app_init(struct app *app, const struct platform *platform)
     app_print(app, "\r\ntocsin %s on %s, %s", TOCSIN_VERSION, hw->name, hw->cpu);
     config_defaults(&app->config);
     slots_mount(&app->slots, hw->flash);
+    commands_config_init(app);
     load_config(app);
     mount_queue(app);
     (void)load_anchors(app); /* Tells at the start what is wrong with them. */
@@ -415,6 +420,7 @@ void app_start(struct app *app)
         app_log(app, "network: %s", app->network_problem);
     }
     boot_alert(app);
+    trial_start(app);
     app_print(app, "type `help` for the commands");
     console_prompt(&app->console);
 }
@@ -669,13 +675,19 @@ static bool console_poll(struct app *app)
     const char *line;
     int c;
 
-    if (app->test != TEST_NONE || (c = app->platform.board->console_getc()) < 0) {
+    if (app->test != TEST_NONE || commands_config_waits(app) ||
+        (c = app->platform.board->console_getc()) < 0) {
         return false;
+    }
+    if (commands_config_takes_input(app)) {
+        commands_config_input(app, (char)c);
+        return true;
     }
     line = console_input(&app->console, (char)c);
     if (line != NULL) {
         app_command(app, line);
-        if (app->test == TEST_NONE) {
+        if (app->test == TEST_NONE && !commands_config_waits(app) &&
+            !commands_config_takes_input(app)) {
             console_prompt(&app->console);
         }
     }
@@ -689,7 +701,8 @@ static bool send_poll(struct app *app)
     char address[16];
     struct text text = text_begin(address, sizeof address);
 
-    if (!app->sender.running && app->queue.count == 0) {
+    if (!app->sender.running &&
+        (app->queue.count == 0 || app->reboot_ms != 0 || commands_config_holds(app))) {
         return false;
     }
     app->platform.network_status(&status);
@@ -713,6 +726,11 @@ static bool storm_poll(struct app *app)
     return policy_poll(&app->policy, &digest, all_recipients(app), now_ms);
 }
 
+void app_reboot(struct app *app)
+{
+    app->reboot_ms = app->platform.board->millis() + REBOOT_MS;
+}
+
 bool app_poll(struct app *app)
 {
     bool moved = console_poll(app);
@@ -722,6 +740,8 @@ bool app_poll(struct app *app)
     checkpoint(app);
     moved |= storm_poll(app);
     test_poll(app);
+    commands_config_poll(app);
+    trial_poll(app);
     moved |= send_poll(app);
     if (app->reboot_ms != 0 && app->platform.board->millis() >= app->reboot_ms) {
         app->platform.board->reset(RESET_COMMAND);

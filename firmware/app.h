@@ -13,6 +13,7 @@
 #ifndef TOCSIN_FIRMWARE_APP_H
 #define TOCSIN_FIRMWARE_APP_H
 
+#include "firmware/commands_config.h"
 #include "firmware/config.h"
 #include "firmware/console.h"
 #include "firmware/journal.h"
@@ -22,6 +23,7 @@
 #include "firmware/queue.h"
 #include "firmware/sender.h"
 #include "firmware/slots.h"
+#include "firmware/trial.h"
 #include "hal/board.h"
 #include "net/alert.h"
 #include "net/link.h"
@@ -59,6 +61,8 @@ struct app {
     struct policy policy;
     struct sender sender;
     struct console console;
+    struct commands_config config_shell;
+    struct trial trial;
     struct app_syslog syslog;
 
     bool config_valid;
@@ -125,6 +129,13 @@ const char *app_config_problem(const struct app *app); /* When config_valid is f
 
 /* Runs one line that a person typed (firmware/commands.c). */
 void app_command(struct app *app, const char *line);
+
+/* Prints the answer to a command. NULL: ok; "": it is still to come. */
+void app_answer(struct app *app, const char *error);
+
+/* Resets the device in a moment: what is on its way to the console gets out first, and no session
+ * begins. */
+void app_reboot(struct app *app);
 
 /* Begins `test` (its answer comes later), and tells whether it is still under way. */
 void app_test(struct app *app);

@@ -5,8 +5,10 @@
 #include <string.h>
 
 #define CHUNK_BYTES 64
-#define KEY_BYTES 32 /* Of a key without what does not count; the longest name of the table fits. \
-                      */
+#define CHANGE_BYTES 304 /* config_show_line() needs 300. */
+#define KEY_BYTES                                                                   \
+    32 /* Of a key without what does not count; the longest name of the table fits. \
+        */
 
 enum { EDIT_PENDING = '+', EDIT_APPLIED = '-' };
 
@@ -419,6 +421,54 @@ int candidate_check(struct candidate *candidate, struct candidate_room *room, co
         errors++;
     }
     return errors;
+}
+
+/* One item of a key's value, as it is told. False: there is none, or it is empty. */
+static bool show_item(const struct config *config, const struct config_key *key, unsigned item,
+                      char sign, char *out)
+{
+    struct text text = text_begin(out, CHANGE_BYTES);
+    size_t start;
+
+    text_format(&text, "%c %s = ", sign, config_key_name(key));
+    start = text.length;
+    return config_value_show(config, key, item, &text) && text.length > start;
+}
+
+static bool secret_differs(const struct config *from, const struct config *to,
+                           const struct config_key *key)
+{
+    return key->type == CONFIG_SECRET &&
+           strcmp((const char *)from + key->offset, (const char *)to + key->offset) != 0;
+}
+
+void candidate_changes(const struct config *from, const struct config *to,
+                       void (*line)(void *context, const char *line), void *context)
+{
+    char before[CHANGE_BYTES], after[CHANGE_BYTES];
+
+    for (const struct config_key *key = config_keys; key < config_keys + CONFIG_KEY_COUNT; key++) {
+        bool was = true, is = true;
+
+        for (unsigned item = 0; was || is; item++) {
+            was = was && show_item(from, key, item, '-', before);
+            is = is && show_item(to, key, item, '+', after);
+            if (was && is && strcmp(before + 1, after + 1) == 0 && !secret_differs(from, to, key)) {
+                continue;
+            }
+            if (was) {
+                line(context, before);
+            }
+            if (is) {
+                line(context, after);
+            }
+        }
+    }
+    if (from->ca_count != to->ca_count) {
+        text_print(after, sizeof after, "%u CA certificates, before %u", (unsigned)to->ca_count,
+                   (unsigned)from->ca_count);
+        line(context, after);
+    }
 }
 
 static int take_stage(void *context, const char *text, size_t size)

@@ -78,6 +78,10 @@ MUST_CHECK int candidate_read(struct candidate *candidate,
 MUST_CHECK int candidate_check(struct candidate *candidate, struct candidate_room *room,
                                config_report *report, void *context);
 
+/* Tells each setting that differs, as "- key = value" and "+ key = value"; secrets masked. */
+void candidate_changes(const struct config *from, const struct config *to,
+                       void (*line)(void *context, const char *line), void *context);
+
 /* Writes the whole to the other slot and makes it current; not checked again. E_MISSING: nothing is
  * staged; E_SPACE, E_IO, E_UNSUPPORTED, E_TRANSIENT as slots.h says. Edits are kept after an error,
  * an imported text is not. */

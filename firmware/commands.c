@@ -464,22 +464,6 @@ static const char *run_queue(struct app *app, const char *arguments)
     return "expected `queue`, `queue show NUMBER`, `queue retry` or `queue drop NUMBER`";
 }
 
-static const char *run_config(struct app *app, const char *arguments)
-{
-    char line[LINE_BYTES];
-
-    if (!text_equal_nocase(arguments, "show")) {
-        return "expected `config show`";
-    }
-    if (!app->config_valid) {
-        app_print(app, "# no valid configuration: these are the defaults");
-    }
-    for (unsigned i = 0; config_show_line(&app->config, i, line, sizeof line) > 0; i++) {
-        app_print(app, "%s", line);
-    }
-    return NULL;
-}
-
 static const char *run_log(struct app *app, const char *arguments)
 {
     char line[LOG_LINE_BYTES];
@@ -495,7 +479,7 @@ static const char *run_log(struct app *app, const char *arguments)
 static const char *run_reboot(struct app *app, const char *arguments)
 {
     (void)arguments;
-    app->reboot_ms = app->platform.board->millis() + 100; /* The answer gets out first. */
+    app_reboot(app);
     return NULL;
 }
 
@@ -516,7 +500,8 @@ static const struct command commands[] = {
     {"alert", "SEVERITY TEXT", "send an alert", run_alert},
     {"test", "", "send a test mail and show each stage", run_test},
     {"queue", "[show N | retry | drop N]", "what waits to be sent", run_queue},
-    {"config", "show", "the settings in force, secrets masked", run_config},
+    {"config", "show | set | import | ...", "settings: see, change, try, take back",
+     commands_config},
     {"log", "", "the last lines that the device logged", run_log},
     {"reboot", "", "reset the device", run_reboot},
     {"crash", "now", "raise a fault, to see how it is reported", run_crash},
@@ -551,17 +536,18 @@ static const char *dispatch(struct app *app, const char *line)
     return "no such command; `help` lists them";
 }
 
-void app_command(struct app *app, const char *line)
+void app_answer(struct app *app, const char *error)
 {
-    const char *error;
-
-    if (skip_blanks(line)[0] == '\0') {
-        return;
-    }
-    error = dispatch(app, line);
     if (error == NULL) {
         app_print(app, "ok");
-    } else if (error != pending) {
+    } else if (error[0] != '\0') {
         app_print(app, "error: %s", error);
+    }
+}
+
+void app_command(struct app *app, const char *line)
+{
+    if (skip_blanks(line)[0] != '\0') {
+        app_answer(app, dispatch(app, line));
     }
 }

@@ -154,6 +154,11 @@ struct tls_anchors *tls_anchors_room(struct tls *tls)
     return &tls->anchors_room;
 }
 
+void *tls_lend(struct tls *tls, size_t size)
+{
+    return size <= sizeof tls->in ? tls->in : NULL;
+}
+
 void tls_resume_clear(struct tls_resume *resume)
 {
     wipe(resume, sizeof *resume);

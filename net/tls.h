@@ -105,6 +105,10 @@ void tls_anchors_init(struct tls_anchors *anchors);
  * record overwrites it. */
 struct tls_anchors *tls_anchors_room(struct tls *tls);
 
+/* The record buffer, lent for other work while there is no session and none is begun; its contents
+ * are nothing before. NULL: it is not that large. */
+void *tls_lend(struct tls *tls, size_t size);
+
 /* Takes one PEM text in pieces of any size; text outside BEGIN/END CERTIFICATE is skipped.
  * Returns how many certificates are complete so far. E_INVALID: not a certificate (why, if not
  * NULL, gets a sentence), E_SPACE: too many or too big. */

@@ -1,0 +1,24 @@
+/* trial.h - a configuration that was committed on the device and is tried before it is kept.
+ *
+ *     trial_start(&app)      at the start: begins one, or tells that the last one failed
+ *     trial_accepted(&app)   a mail was accepted: that confirms it
+ *     trial_poll(&app)       `confirm_timeout` is over: takes it back, and resets
+ *
+ * The marks in flash (slots.h) do the rest: a reset in between takes it back as well.
+ */
+#ifndef TOCSIN_FIRMWARE_TRIAL_H
+#define TOCSIN_FIRMWARE_TRIAL_H
+
+#include <stdint.h>
+
+struct app;
+
+struct trial {
+    uint64_t deadline_ms; /* 0: there is none. */
+};
+
+void trial_start(struct app *app);
+void trial_accepted(struct app *app);
+void trial_poll(struct app *app);
+
+#endif
