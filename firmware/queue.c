@@ -959,6 +959,16 @@ uint64_t queue_due_ms(const struct queue *queue, uint64_t now_ms)
     return next <= 0 ? now_ms : (uint64_t)(now + (uint32_t)next) << DUE_SHIFT;
 }
 
+unsigned queue_waiting(const struct queue *queue)
+{
+    unsigned waiting = 0;
+
+    for (unsigned i = 0; i < queue->count; i++) {
+        waiting += (queue->word[i] & (WORD_REFUSED | WORD_FOLDED)) == 0;
+    }
+    return waiting;
+}
+
 unsigned queue_folded(const struct queue *queue, uint32_t *first)
 {
     struct queue_item item;

@@ -146,6 +146,9 @@ bool queue_due(struct queue *queue, uint64_t now_ms, struct queue_item *item);
 /* When the next item is due; UINT64_MAX: never. */
 uint64_t queue_due_ms(const struct queue *queue, uint64_t now_ms);
 
+/* How many mails are to be sent. */
+unsigned queue_waiting(const struct queue *queue);
+
 /* How many are folded into no digest yet, and the number of the first of them. */
 unsigned queue_folded(const struct queue *queue, uint32_t *first);
 
