@@ -30,6 +30,8 @@
 #define LWIP_DHCP_DOES_ACD_CHECK 0
 #define LWIP_DHCP_GET_NTP_SRV 1
 #define LWIP_DHCP_MAX_NTP_SERVERS 2
+#define DHCP_COARSE_TIMER_SECS 10 /* In lwIP's minutes, leases of two of them would end early. */
+#define DHCP_TIMEOUT_SIZE_T u32_t
 #define LWIP_NETIF_HOSTNAME 1
 #define LWIP_NETIF_STATUS_CALLBACK 0
 #define LWIP_SINGLE_NETIF 1
