@@ -351,7 +351,7 @@ static bool flush(struct app *app)
     result = candidate_import_push(&shell->candidate, app->console.line, shell->used);
     shell->used = 0;
     if (result < 0) {
-        app_print(app, "line %u: %s; end the text with a lone dot", shell->lines + 1u,
+        app_print(app, "before line %u: %s; end the text with a lone dot", shell->lines + 2u,
                   flash_error(result));
     }
     return result == 0;
