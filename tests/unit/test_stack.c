@@ -615,8 +615,8 @@ static int datagrams(void *context)
 
 #define TRANSFER_BYTES_MAX 20000
 #define ILL_MS_MAX 120000
-#define BOUND_MS (40 * 60 * 1000) /* Twelve tries of lwIP's, with doubled waits, take 13 minutes. \
-                                   */
+/* Twelve tries of lwIP's, with doubled waits, take half an hour. */
+#define BOUND_MS (40 * 60 * 1000)
 #define EVENTS_MAX 4
 
 enum event_kind { CABLE, DEAF, UPLINK, ROUTER, MOVED, NAK, SHUT, RESTART, EVENT_KINDS };
