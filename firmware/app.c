@@ -238,9 +238,9 @@ static void sender_stage_ended(void *context, const struct sender_report *report
         return;
     }
     test_line(app, report);
-    if (!report->ok) {
+    if (!report->ok && !report->goes_on) {
         test_end(app, "the test failed at the stage above");
-    } else if (report->stage == SENDER_ACCEPTED) {
+    } else if (report->ok && report->stage == SENDER_ACCEPTED) {
         test_end(app, NULL);
     }
 }
@@ -267,6 +267,7 @@ void app_init(struct app *app, const struct platform *platform)
     struct sender_params sender = {
         .config = &app->config,
         .queue = &app->queue,
+        .policy = &app->policy,
         .link = platform->link,
         .tls = &app->tls,
         .anchors = load_anchors,

@@ -1,6 +1,5 @@
 #include "firmware/sender.h"
 
-#include "firmware/policy.h"
 #include "net/text.h"
 
 #include <string.h>
@@ -350,7 +349,7 @@ static bool digest_line(void *context, unsigned index, struct text *out)
 {
     struct sender *sender = context;
 
-    return policy_digest_line(sender->params.queue, sender->item.sequence, index, out);
+    return policy_digest_line(sender->params.policy, sender->item.sequence, index, out);
 }
 
 static void message_failed(struct sender *sender, const struct smtp_failure *failure,
@@ -386,6 +385,7 @@ static void message_begin(struct sender *sender, const struct sender_now *now)
     bool eight_bit = false;
     int error;
 
+    policy_leaves(sender->params.policy, &sender->item, now->now_ms);
     if (queue_alert(sender->params.queue, sender->item.sequence, &sender->alert) < 0) {
         message_unreadable(sender, now->now_ms);
         return;

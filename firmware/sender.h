@@ -16,6 +16,7 @@
 #define TOCSIN_FIRMWARE_SENDER_H
 
 #include "firmware/config.h"
+#include "firmware/policy.h"
 #include "firmware/queue.h"
 #include "net/error.h"
 #include "net/rfc5322.h"
@@ -57,6 +58,7 @@ struct sender_report {
 struct sender_params {
     const struct config *config;
     struct queue *queue;
+    struct policy *policy; /* Told of what leaves; has the lines of digests. */
     struct link *link;
     struct tls *tls;
     struct random *random;

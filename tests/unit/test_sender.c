@@ -1,6 +1,5 @@
 /* The sender between a queue in flash and scripted servers: whatever breaks, an alert leaves the
  * queue only with its 250, and what flash says of it is true. */
-#include "firmware/policy.h"
 #include "firmware/sender.h"
 #include "net/text.h"
 #include "tests/sim/nor.h"
@@ -41,6 +40,7 @@ struct fixture {
     struct journal journal;
     struct limits limits;
     struct queue queue;
+    struct policy policy;
     struct random random;
     struct tls tls;
     struct sender sender;
@@ -191,6 +191,7 @@ static void boot(struct fixture *f, uint8_t seed)
     struct sender_params params = {
         .config = &f->config,
         .queue = &f->queue,
+        .policy = &f->policy,
         .link = (struct link *)(void *)&f->fork,
         .tls = &f->tls,
         .anchors = no_anchors,
@@ -205,13 +206,14 @@ static void boot(struct fixture *f, uint8_t seed)
 
     limits_init(&f->limits, most);
     queue_init(&f->queue, &f->journal, &f->nor.flash, &f->limits, unix_ms, f);
+    f->boot_ms = f->now_ms - 5000;
+    policy_init(&f->policy, &f->config, &f->queue, 5000);
     random_init(&f->random);
     memset(seed_bytes, seed, sizeof seed_bytes);
     random_seed(&f->random, seed_bytes, sizeof seed_bytes);
     sender_init(&f->sender, &params);
     memset(&f->now, 0, sizeof f->now);
     f->now.address = "192.0.2.9";
-    f->boot_ms = f->now_ms - 5000;
     f->boots++;
 }
 
