@@ -458,20 +458,22 @@ static void add_line(const struct policy *policy, struct text *out)
 {
     int32_t zone_minutes = policy->config->zone_minutes;
     struct alert alert;
+    const char *host = alert.host;
 
     if (!read_alert(policy->queue, policy->line.sequence, policy->line.address, &alert)) {
         text_format(out, "Alert %u cannot be read.", (unsigned)policy->line.sequence);
         return;
     }
+    host = host[0] != '\0' ? host : alert.sender;
     if (alert.unix_s != 0) {
         text_add_time(out, alert.unix_s, zone_minutes);
     } else {
         text_format(out, "%u s after start %u", (unsigned)text_seconds(alert.uptime_ms),
                     (unsigned)alert.boot_count);
     }
-    text_format(out, "  %s  %s%s%s%s%s%s", severity_name(alert.severity),
-                alert.host[0] != '\0' ? alert.host : alert.sender, alert.app[0] != '\0' ? " " : "",
-                alert.app, alert.host[0] != '\0' || alert.app[0] != '\0' ? ": " : " ",
+    text_format(out, "  %s  %s%s%s%s%s%s", severity_name(alert.severity), host,
+                host[0] != '\0' && alert.app[0] != '\0' ? " " : "", alert.app,
+                host[0] != '\0' || alert.app[0] != '\0' ? ": " : "",
                 alert.damaged ? "[damaged in flash] " : "", alert.text);
     add_times(out, &alert, zone_minutes);
 }
