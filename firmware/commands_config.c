@@ -72,8 +72,8 @@ static const char *history(struct app *app)
 
     slots_info(&app->slots, 0, &info[0]);
     slots_info(&app->slots, 1, &info[1]);
-    first = info[0].state != FLASH_GOOD ||
-            (info[1].state == FLASH_GOOD && flash_newer(info[1].sequence, info[0].sequence));
+    first = info[1].state == FLASH_GOOD &&
+            (info[0].state != FLASH_GOOD || flash_newer(info[1].sequence, info[0].sequence));
     for (unsigned i = 0; i < 2; i++) {
         const struct slot_info *slot = &info[i == 0 ? first : 1 - first];
 
@@ -103,11 +103,15 @@ static void give_back(struct candidate_room *room)
 
 static void print_finding(void *context, unsigned line, const char *key, const char *message)
 {
-    if (line == 0) {
-        app_print(context, "  %s%s%s", key, key[0] != '\0' ? ": " : "", message);
-    } else {
-        app_print(context, "  line %u: %s%s%s", line, key, key[0] != '\0' ? ": " : "", message);
+    bool file = config_key_same(key, "tls_ca_file");
+    char at[16];
+
+    at[0] = '\0';
+    if (line > 0) {
+        text_print(at, sizeof at, "line %u: ", line);
     }
+    app_print(context, "  %s%s%s%s%s", at, key, key[0] != '\0' ? ": " : "", message,
+              file ? "; `config import` takes the PEM block itself" : "");
 }
 
 struct key_finding {
