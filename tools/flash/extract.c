@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* O_DIRECTORY */
 #include "extract.h"
 
+#include "firmware/policy.h"
 #include "net/rfc5322.h"
 #include "net/text.h"
 #include "report.h"
@@ -110,11 +111,41 @@ static void extract_slot(struct image *image, unsigned slot, struct folder *fold
     printf("%s/%s: %u bytes, %s\n", folder->path, name, info.size, slot_words(&info));
 }
 
+/* A digest, whose lines are other alerts. */
+struct digest {
+    struct policy policy;
+    uint32_t sequence;
+};
+
+static bool digest_line(void *context, unsigned index, struct text *out)
+{
+    struct digest *digest = context;
+
+    return policy_digest_line(&digest->policy, digest->sequence, index, out);
+}
+
+/* Those who have not got it yet. */
+static size_t recipients(const struct config *config, const struct queue_item *item,
+                         const char *to[CONFIG_TO_MAX])
+{
+    const char *all[CONFIG_TO_MAX];
+    size_t all_count = config_to(config, all, CONFIG_TO_MAX);
+    size_t count = 0;
+
+    for (size_t i = 0; i < all_count; i++) {
+        if (item->pending_mask & 1u << i) {
+            to[count++] = all[i];
+        }
+    }
+    return count;
+}
+
 /* What the device would send. */
-static void write_mail(const struct image *image, const struct queue_item *item,
+static void write_mail(struct image *image, const struct queue_item *item,
                        const struct alert *alert, FILE *file)
 {
     static struct rfc5322 mail;
+    static struct digest digest;
     const struct config *config = &image->config;
     const char *to[CONFIG_TO_MAX];
     char id[ID_BYTES];
@@ -125,16 +156,18 @@ static void write_mail(const struct image *image, const struct queue_item *item,
         .from = config->from,
         .from_name = config->from_name,
         .to = to,
-        .to_count = config_to(config, to, CONFIG_TO_MAX),
+        .to_count = recipients(config, item, to),
         .device = config->hostname,
         .board = BOARD_NAME,
         .version = TOCSIN_VERSION,
         .message_id = id,
         .address = "",
-        .unix_s = alert->queued_unix_s,
+        .unix_s = alert->queued_unix_s != 0 ? alert->queued_unix_s : alert->unix_s,
         .zone_minutes = config->zone_minutes,
         .attempt = item->attempts + 1u,
         .eight_bit = true,
+        .line = item->digest ? digest_line : NULL,
+        .line_context = &digest,
     };
     uint8_t piece[PIECE_BYTES];
     size_t size;
@@ -143,14 +176,17 @@ static void write_mail(const struct image *image, const struct queue_item *item,
         text_add_hex(&device_id, image->journal.device_id[i], 2);
     }
     text_print(id, sizeof id, "%u.%u.%u.%s@%s", (unsigned)alert->queued_unix_s,
-               (unsigned)alert->boot_count, (unsigned)alert->sequence, device, alert->domain);
+               (unsigned)alert->boot_count, (unsigned)alert->sequence, device,
+               alert->domain[0] != '\0' && !alert->damaged ? alert->domain : "tocsin.invalid");
+    policy_init(&digest.policy, config, &image->queue, 0);
+    digest.sequence = item->sequence;
     rfc5322_init(&mail, &fields);
     while ((size = rfc5322_read(&mail, piece, sizeof piece)) > 0) {
         fwrite(piece, 1, size, file);
     }
 }
 
-static void extract_alerts(const struct image *image, struct folder *folder)
+static void extract_alerts(struct image *image, struct folder *folder)
 {
     static struct alert alert;
     struct queue_item item;

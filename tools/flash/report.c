@@ -12,8 +12,8 @@
 #define LINE_BYTES 1024
 
 /* A line of the queue. */
-#define TITLES "  %6s  %-19s  %-9s  %-19s  %5s  %s\n"
-#define ROW "  %6u  %-19s  %-9s  %-19s  %5u  %s\n"
+#define TITLES "  %6s  %-19s  %-9s  %-20s  %5s  %s\n"
+#define ROW "  %6u  %-19s  %-9s  %-20s  %5u  %s\n"
 
 /* Of what is still queued; other events end an alert. */
 static const char *const event_names[] = {
