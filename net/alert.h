@@ -34,12 +34,12 @@ struct alert {
     uint64_t queued_unix_s; /* As known when it was queued, never changed: for its Message-ID. */
     uint64_t uptime_ms;     /* Of the device, when it happened first. */
     uint8_t severity;
-    uint8_t facility;            /* RFC 5424 table 1, or FACILITY_DEVICE. */
-    char source[16];             /* "syslog", "console", "device". */
-    char sender[16];             /* IPv4 address of the syslog sender, or "". */
-    char host[ALERT_NAME_BYTES]; /* As the sender calls itself, or "". */
-    char app[ALERT_NAME_BYTES];  /* App name and process id: "sshd[412]", or "". */
-    char text[ALERT_TEXT_BYTES]; /* UTF-8, no control characters. */
+    uint8_t facility;                /* RFC 5424 table 1, or FACILITY_DEVICE. */
+    char source[16];                 /* "syslog", "console", "device". */
+    char sender[16];                 /* IPv4 address of the syslog sender, or "". */
+    char host[ALERT_NAME_BYTES];     /* As the sender calls itself, or "". */
+    char app[ALERT_NAME_BYTES];      /* App name and process id: "sshd[412]", or "". */
+    char text[ALERT_TEXT_BYTES];     /* UTF-8, no control characters. */
     char domain[ALERT_DOMAIN_BYTES]; /* Right side of its Message-ID, fixed when it was queued. */
     bool damaged;                    /* It went bad in flash: the texts are what can be read. */
 };

@@ -17,6 +17,7 @@
     "hostname = router1.example.test\nfrom = router1@example.test\nretry_min = 10\n" \
     "retry_max = 60\n"
 #define QUIET "alert_boot = no\n"
+#define EACH "repeat_window = off\nalerts_per_hour = off\n" /* A mail for each alert. */
 #define SENDER_ADDRESS_BE 0x0600000A
 
 static struct sim_device device;
@@ -255,37 +256,45 @@ static void test_time_from_rtc(void **state)
     sim_device_boot(&device, RESET_POWER_ON, "");
     assert_true(app_unix_ms(&device.app) / 1000 == UNIX_MS / 1000 + 500);
     sim_device_run(&device, 2000);
-    assert_int_equal(device.server.mail_count, 1); /* No need to wait for SNTP. */
+    assert_int_equal(device.server.mail_count,
+                     2); /* No need to wait for SNTP: both boots' alerts. */
 }
 
 /* --- The queue, from outside --- */
 
+/* Some 65 of these fill the simulated log: 400 bytes each, padding and header included. */
+static void long_datagram(unsigned i)
+{
+    char text[400];
+
+    snprintf(text, sizeof text, "<29>gate: message number %u %0300u", i, i);
+    datagram(text);
+}
+
 static void test_displaced(void **state)
 {
-    unsigned sent;
+    unsigned sent, displaced;
 
     (void)state;
-    begin(COMMON QUIET);
+    begin(COMMON QUIET EACH);
     datagram("<24>gate: a severe one");
     for (unsigned i = 0; i < 80; i++) {
-        char text[64];
-
-        snprintf(text, sizeof text, "<29>gate: message number %u", i);
-        datagram(text);
+        long_datagram(i);
     }
     datagram("<31>gate: debug is filtered"); /* notice is the default. */
     sent = device.app.queue.count;
-    assert_true(device.app.queue.displaced > 0);
-    assert_int_equal(device.app.queue.displaced + sent, 81);
+    displaced = device.app.queue.books.displaced;
+    assert_true(displaced > 5 && displaced < 40);
+    assert_int_equal(displaced + sent, 81);
     set_clock();
-    sim_device_run(&device, 20000);
+    sim_device_run(&device, 120000);
     assert_int_equal(device.app.queue.count, 0);
     assert_int_equal(taken("a severe one"), 1);
-    assert_int_equal(taken("message number 79"), 1); /* The oldest gave way. */
-    assert_int_equal(taken("message number 0\n"), 0);
+    assert_int_equal(taken("message number 79 "), 1); /* The oldest gave way. */
+    assert_int_equal(taken("message number 0 "), 0);
     assert_int_equal(taken("were displaced"), 1);
     assert_int_equal(device.server.mail_count, sent + 1);
-    sim_device_run(&device, 20000);
+    sim_device_run(&device, 120000);
     assert_int_equal(device.server.mail_count, sent + 1);
 }
 
@@ -293,16 +302,106 @@ static void test_displaced(void **state)
 static void test_displaced_beside_refused(void **state)
 {
     (void)state;
-    begin(COMMON QUIET);
+    begin(COMMON QUIET EACH);
     sim_server_answer(&device.server, ".", "554 5.6.0 never", 1);
     datagram("<24>gate: the refused one");
     for (unsigned i = 0; i < 80; i++) {
-        datagram("<29>gate: one of very many");
+        long_datagram(i);
     }
     set_clock();
-    sim_device_run(&device, 20000);
+    sim_device_run(&device, 120000);
     assert_int_equal(device.app.queue.count, 1);
     assert_int_equal(taken("were displaced"), 1);
+    assert_non_null(mail_with("1 alerts were refused for ever"));
+}
+
+/* --- Resets --- */
+
+static unsigned mails_with_id(const char *id)
+{
+    unsigned found = 0;
+
+    for (size_t i = 0; i < device.server.mail_count; i++) {
+        found += device.server.mails[i].taken && strstr(device.server.mails[i].bytes, id) != NULL;
+    }
+    return found;
+}
+
+/* What was queued before a reset is sent after it, once, under the name that it had. */
+static void test_queue_survives(void **state)
+{
+    char id[128];
+    const char *at;
+
+    (void)state;
+    begin(COMMON QUIET);
+    set_clock();
+    device.server.no_open = "no route";
+    datagram("<27>gate: before the reset");
+    sim_device_run(&device, 5000);
+    assert_int_equal(device.server.mail_count, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        sim_device_boot(&device, RESET_POWER_ON, "");
+        assert_int_equal(device.app.queue.count, 1);
+    }
+    device.server.no_open = NULL;
+    set_clock();
+    sim_device_run(&device, 5000);
+    assert_int_equal(taken("before the reset"), 1);
+    at = strstr(mail_with("before the reset"), "Message-ID: <");
+    assert_non_null(at);
+    snprintf(id, sizeof id, "%.*s", (int)strcspn(at + 13, ">"), at + 13);
+    assert_non_null(strstr(id, ".1.1.c0ffee0405060708@example.test"));
+    sim_device_boot(&device, RESET_POWER_ON, "");
+    set_clock();
+    sim_device_run(&device, 5000);
+    assert_int_equal(taken("before the reset"), 1);
+}
+
+/* The power fails after any byte that the server said: the mail comes at least once, and if it
+ * comes twice, both bear one Message-ID. */
+static void test_reset_at_each_reply(void **state)
+{
+    unsigned doubled = 0;
+    size_t said = SIM_SERVER_NEVER;
+
+    (void)state;
+    for (size_t cut = 1; cut < said; cut += 5) {
+        begin(COMMON QUIET);
+        set_clock();
+        device.server.drop = SIM_DROP_SILENT;
+        device.server.drop_tx = cut;
+        datagram("<27>gate: whatever happens");
+        sim_device_run(&device, 3000);
+        said = device.server.tx_total < cut ? device.server.tx_total : said;
+        device.server.drop_tx = SIM_SERVER_NEVER;
+        sim_device_boot(&device, RESET_POWER_ON, "");
+        set_clock();
+        sim_device_run(&device, 30000);
+        assert_in_range(taken("whatever happens"), 1, 2);
+        assert_int_equal(mails_with_id(".1.1.c0ffee0405060708@example.test>"),
+                         taken("whatever happens"));
+        assert_int_equal(device.app.queue.count, 0);
+        doubled += taken("whatever happens") - 1;
+        sim_device_end(&device);
+    }
+    assert_true(doubled > 0); /* The reply that was lost was among them. */
+    begin(COMMON);
+}
+
+/* A log that cannot be written: the alert still goes, and the person is told. */
+static void test_without_a_log(void **state)
+{
+    (void)state;
+    begin(COMMON QUIET);
+    device.app.journal.problem = "the flash does not answer";
+    set_clock();
+    datagram("<27>gate: the flash is worn out");
+    assert_int_equal(device.app.queue.count, 1);
+    sim_device_type(&device, "status\r");
+    assert_true(on_screen("alerts are kept in RAM"));
+    sim_device_run(&device, 5000);
+    assert_int_equal(taken("the flash is worn out"), 1);
 }
 
 /* --- The console --- */
@@ -391,7 +490,16 @@ static void test_queue_commands(void **state)
     sim_device_run(&device, 100000);
     sim_device_type(&device, "queue\r");
     assert_int_equal(count(device.screen, "refused by the server"), 2);
-    assert_true(on_screen("waiting 0, refused 2"));
+    assert_true(on_screen("waiting 0, given up 2"));
+    assert_true(answered_ok("queue show 2\r"));
+    assert_true(on_screen("second"));
+    assert_true(on_screen("refused by the server with 550"));
+    assert_true(answered_error("queue show 7\r"));
+    sim_device_boot(&device, RESET_POWER_ON, ""); /* A refusal is remembered. */
+    set_clock();
+    sim_device_run(&device, 100000);
+    sim_device_type(&device, "queue\r");
+    assert_true(on_screen("waiting 0, given up 2"));
     assert_true(answered_ok("queue drop 1\r"));
     assert_true(answered_ok("queue retry\r"));
     sim_device_run(&device, 2000);
@@ -405,9 +513,12 @@ static void test_reboot(void **state)
     begin(COMMON QUIET);
     datagram("<27>gate: waits for the clock");
     assert_true(answered_ok("reboot\r"));
-    assert_true(on_screen("warning")); /* The queue is in RAM. */
     assert_int_equal(device.resets, 1);
     assert_int_equal(device.reset_why, RESET_COMMAND);
+    sim_device_boot(&device, RESET_COMMAND, "");
+    set_clock();
+    sim_device_run(&device, 2000);
+    assert_int_equal(taken("waits for the clock"), 1);
 }
 
 /* --- test --- */
@@ -602,6 +713,9 @@ int main(void)
         cmocka_unit_test_teardown(test_time_from_rtc, end),
         cmocka_unit_test_teardown(test_displaced, end),
         cmocka_unit_test_teardown(test_displaced_beside_refused, end),
+        cmocka_unit_test_teardown(test_queue_survives, end),
+        cmocka_unit_test_teardown(test_reset_at_each_reply, end),
+        cmocka_unit_test_teardown(test_without_a_log, end),
         cmocka_unit_test_teardown(test_answers, end),
         cmocka_unit_test_teardown(test_typed_alert, end),
         cmocka_unit_test_teardown(test_queue_commands, end),
