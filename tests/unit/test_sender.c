@@ -1275,32 +1275,50 @@ static void test_limits(void **state)
         }
     }
     assert_settled(&f);
+    assert_int_equal(f.server.connections, 1); /* It is not opened anew for every few seconds. */
     assert_int_equal(seen, 61);
     for (size_t i = 12; i < seen; i++) {
         assert_true(times[i] - times[i - 12] >= 59000);
     }
     assert_in_range(times[60] - times[0], 240000, 420000);
     assert_int_equal(count(f.log, "the limit of 12 messages a minute: next in "), 1);
+}
 
-    begin_on(&f, ONE_RECIPIENT "limit_hour = 8\n", 1, &large_flash);
-    for (unsigned i = 0; i < 4; i++) {
-        add(&f, SEVERITY_NOTICE, false);
+static void test_limits_kept(void **state)
+{
+    static struct fixture f;
+
+    (void)state;
+    for (unsigned is_test = 0; is_test < 2; is_test++) {
+        unsigned sent;
+
+        begin(&f, ONE_RECIPIENT "limit_hour = 8\n", 1);
+        for (unsigned i = 0; i < 4; i++) {
+            add(&f, SEVERITY_NOTICE, false);
+        }
+        run(&f, 1000);
+        assert_false(f.sender.running); /* Nobody keeps a connection open for that long. */
+        assert_int_equal(f.server.goodbyes, 1);
+        assert_true(deadline(&f) > f.now_ms + 60000);
+        sent = f.server.confirmed;
+        assert_in_range(sent, 1, 3);
+        reboot(&f); /* Which changes nothing about it. */
+        run(&f, 60000);
+        sender_hurry(&f.sender, false); /* Nor does impatience. */
+        run(&f, 60000);
+        assert_int_equal(f.server.confirmed, sent);
+        assert_int_equal(count(f.log, "the limit of 8 messages an hour: next in "), 2);
+        /* There is room for one that is critical, or that a person waits for. */
+        add(&f, is_test ? SEVERITY_NOTICE : SEVERITY_CRITICAL, is_test);
+        if (is_test) {
+            sender_hurry(&f.sender, true);
+        }
+        run(&f, 1000);
+        assert_int_equal(f.server.confirmed, sent + 1);
+        assert_int_equal(taken(&f, 5), 1);
+        run(&f, 4 * 3600000);
+        assert_delivered(&f);
     }
-    run(&f, 1000);
-    assert_false(f.sender.running); /* Nobody keeps a connection open for that long. */
-    assert_int_equal(f.server.goodbyes, 1);
-    assert_true(deadline(&f) > f.now_ms + 60000);
-    seen = f.server.confirmed;
-    assert_in_range(seen, 1, 3);
-    reboot(&f); /* Which changes nothing about it. */
-    run(&f, 60000);
-    assert_int_equal(f.server.confirmed, seen);
-    assert_int_equal(count(f.log, "the limit of 8 messages an hour"), 2);
-    sender_hurry(&f.sender, false);
-    run(&f, 60000);
-    assert_int_equal(f.server.confirmed, seen);
-    run(&f, 3 * 3600000);
-    assert_delivered(&f);
 }
 
 static void test_expiry(void **state)
@@ -1554,6 +1572,7 @@ int main(void)
         cmocka_unit_test(test_deferred),
         cmocka_unit_test(test_urgent),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_limits_kept),
         cmocka_unit_test(test_expiry),
         cmocka_unit_test(test_digest),
         cmocka_unit_test(test_thousand),
