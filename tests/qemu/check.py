@@ -331,7 +331,7 @@ def other_end_is_no_tls(case):
 def wrong_password(case, server_name):
     board = case.boot(case.config(case.servers.named(server_name).port("implicit"), password="not this one"))
     case.alert(board)
-    told = case.told(board, r"sending failed: (AUTH: 535 .*)")
+    told = case.told(board, r"sending failed: \S+: (AUTH: 535 .*)")
     case.expect("AuthUser" in told[1] or "AuthPass" in told[1] or "password" in told[1], f"says what to do: {told[1]}")
     case.status(board, r"queue +waiting 1")
     case.nothing_came()
