@@ -288,6 +288,7 @@ void app_init(struct app *app, const struct platform *platform)
     app_print(app, "\r\ntocsin %s on %s, %s", TOCSIN_VERSION, hw->name, hw->cpu);
     config_defaults(&app->config);
     slots_mount(&app->slots, hw->flash);
+    trial_init(app);
     commands_config_init(app);
     load_config(app);
     mount_queue(app);

@@ -6,9 +6,9 @@
 
 #define CHUNK_BYTES 64
 #define CHANGE_BYTES 304 /* config_show_line() needs 300. */
-#define KEY_BYTES                                                                   \
-    32 /* Of a key without what does not count; the longest name of the table fits. \
-        */
+
+/* Of a key without what does not count; the longest name of the table fits. */
+#define KEY_BYTES 32
 
 enum { EDIT_PENDING = '+', EDIT_APPLIED = '-' };
 

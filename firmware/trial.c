@@ -63,6 +63,12 @@ static void take_back(struct app *app, const char *why, bool started)
     }
 }
 
+/* So early that whatever the new settings bring about comes after it, and is undone by a reset. */
+void trial_init(struct app *app)
+{
+    app->trial.unmarked = app->slots.on_trial && slots_trial_start(&app->slots) < 0;
+}
+
 void trial_start(struct app *app)
 {
     char what[WHAT_BYTES];
@@ -78,7 +84,7 @@ void trial_start(struct app *app)
     if (!slots->on_trial) {
         return;
     }
-    if (slots_trial_start(slots) < 0) {
+    if (app->trial.unmarked) {
         take_back(app, "flash could not record its start", false);
     } else if (!app->config_valid) {
         take_back(app, "it is not valid", true);

@@ -1,6 +1,7 @@
 /* trial.h - a configuration that was committed on the device and is tried before it is kept.
  *
- *     trial_start(&app)      at the start: begins one, or tells that the last one failed
+ *     trial_init(&app)       before anything is done with the configuration: marks the start
+ *     trial_start(&app)      begins one, or tells that the last one failed
  *     trial_accepted(&app)   a mail was accepted: that confirms it
  *     trial_poll(&app)       `confirm_timeout` is over: takes it back, and resets
  *
@@ -9,14 +10,17 @@
 #ifndef TOCSIN_FIRMWARE_TRIAL_H
 #define TOCSIN_FIRMWARE_TRIAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct app;
 
 struct trial {
     uint64_t deadline_ms; /* 0: there is none. */
+    bool unmarked;        /* Flash could not record the start. */
 };
 
+void trial_init(struct app *app);
 void trial_start(struct app *app);
 void trial_accepted(struct app *app);
 void trial_poll(struct app *app);

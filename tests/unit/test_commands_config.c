@@ -350,6 +350,23 @@ static void test_trial_reset(void **state)
     assert_int_equal(device.resets, 0);
 }
 
+/* New settings that take the device down before it is up are undone as well. */
+static void test_trial_crashes(void **state)
+{
+    struct platform platform;
+
+    (void)state;
+    commit_on_trial("config set hostname new");
+    platform = device.app.platform;
+    memset(&device.app, 0, sizeof device.app);
+    app_init(&device.app, &platform);
+    assert_string_equal(device.app.config.hostname, "new");
+    boot(RESET_FAULT); /* app_start() was never reached. */
+    assert_string_equal(device.app.config.hostname, "tocsin");
+    sim_device_run(&device, 30000);
+    assert_non_null(mail_with("2 was not confirmed: the device was reset meanwhile"));
+}
+
 static void test_trial_taken_back(void **state)
 {
     (void)state;
@@ -427,6 +444,7 @@ int main(void)
         cmocka_unit_test_teardown(test_trial_confirmed, end),
         cmocka_unit_test_teardown(test_trial_timeout, end),
         cmocka_unit_test_teardown(test_trial_reset, end),
+        cmocka_unit_test_teardown(test_trial_crashes, end),
         cmocka_unit_test_teardown(test_trial_taken_back, end),
         cmocka_unit_test_teardown(test_no_trial_without_another, end),
         cmocka_unit_test_teardown(test_revert, end),
