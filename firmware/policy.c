@@ -149,6 +149,14 @@ static uint64_t held_until_ms(const struct policy *policy, const struct policy_r
     return (uint64_t)until_s * 1000;
 }
 
+/* From here on this alert's count is fixed. */
+static void fix(struct policy *policy, struct policy_recent *recent, uint32_t now_s)
+{
+    recent->taken = true;
+    recent->mark_s = now_s;
+    recent->address = queue_address(policy->queue, recent->sequence);
+}
+
 static void remember(struct policy *policy, struct policy_recent *recent, const struct alert *alert,
                      uint32_t hash, bool folded, uint32_t now_s)
 {
@@ -254,7 +262,7 @@ int policy_take(struct policy *policy, struct alert *alert, uint8_t pending_mask
         return POLICY_REPEATED;
     }
     how.folded = !may_be_mail(policy, alert->severity, now_s);
-    if (recent != NULL && !how.folded) {
+    if (recent != NULL) {
         how.due_ms = held_until_ms(policy, recent, alert->severity, now_s);
     }
     error = queue_add(policy->queue, alert, &how);
@@ -281,9 +289,7 @@ void policy_leaves(struct policy *policy, struct queue_item *item, uint64_t now_
 
         if (recent->sequence == item->sequence) {
             save(policy, recent, now_s);
-            recent->taken = true;
-            recent->mark_s = now_s;
-            recent->address = queue_address(policy->queue, item->sequence);
+            fix(policy, recent, now_s);
             if (queue_find(policy->queue, item->sequence, &now)) {
                 *item = now;
             }
@@ -338,17 +344,6 @@ static bool digest_waits(const struct policy *policy)
            !item.refused && item.attempts == 0;
 }
 
-/* Counts of its lines are fixed from here on, as its text is. */
-static void fix_lines(struct policy *policy, uint32_t now_s)
-{
-    for (size_t i = 0; i < POLICY_RECENT_MAX; i++) {
-        if (policy->recent[i].folded && !policy->recent[i].taken) {
-            policy->recent[i].taken = true;
-            policy->recent[i].mark_s = now_s;
-        }
-    }
-}
-
 static bool make_digest(struct policy *policy, struct alert *digest, uint8_t pending_mask,
                         uint64_t now_ms)
 {
@@ -368,7 +363,11 @@ static bool make_digest(struct policy *policy, struct alert *digest, uint8_t pen
             return false;
         }
         policy->digest = digest->sequence;
-        fix_lines(policy, text_seconds(now_ms));
+        for (size_t i = 0; i < POLICY_RECENT_MAX; i++) {
+            if (policy->recent[i].folded && !policy->recent[i].taken) {
+                fix(policy, &policy->recent[i], text_seconds(now_ms));
+            }
+        }
     }
     policy->digest_ms = 0;
     policy->folded = 0;
@@ -431,7 +430,7 @@ static bool find_line(struct policy *policy, uint32_t digest, unsigned index)
         at--;
     }
     policy->line.sequence = UINT32_MAX;
-    if (before == UINT32_MAX || !queue_member(queue, digest, at, &item)) {
+    if (!queue_member(queue, digest, at, &item)) {
         return false;
     }
     policy->line.sequence = item.sequence;

@@ -231,6 +231,40 @@ static void test_size(void **state)
 
 /* --- Repetitions --- */
 
+/* Makes another alert of it; from 7 on it still is alike. */
+static void vary(struct alert *alert, int how)
+{
+    switch (how) {
+    case 0:
+        alert->severity = SEVERITY_WARNING;
+        break;
+    case 1:
+        alert->facility = 4;
+        break;
+    case 2:
+        strcpy(alert->sender, "10.0.2.3");
+        break;
+    case 3:
+        strcpy(alert->host, "web2");
+        break;
+    case 4:
+        strcpy(alert->app, "sshe[412]");
+        break;
+    case 5:
+        strcpy(alert->text, "alert 1.");
+        break;
+    case 6: /* What is at the end of one field is not at the beginning of the next. */
+        strcpy(alert->host, "web1s");
+        strcpy(alert->app, "shd[412]");
+        break;
+    case 7:
+        strcpy(alert->app, "sshd[9]");
+        break;
+    default:
+        strcpy(alert->app, "sshd");
+    }
+}
+
 static void test_alike(void **state)
 {
     static struct device device;
@@ -243,35 +277,7 @@ static void test_alike(void **state)
     for (int i = 0; i < 9; i++) {
         struct alert other = make(&device, 1, SEVERITY_ERROR);
 
-        switch (i) {
-        case 0:
-            other.severity = SEVERITY_WARNING;
-            break;
-        case 1:
-            other.facility = 4;
-            break;
-        case 2:
-            strcpy(other.sender, "10.0.2.3");
-            break;
-        case 3:
-            strcpy(other.host, "web2");
-            break;
-        case 4:
-            strcpy(other.app, "sshd2[412]");
-            break;
-        case 5:
-            strcpy(other.text, "alert 1.");
-            break;
-        case 6: /* What is at the end of one field is not at the beginning of the next. */
-            strcpy(other.host, "web1s");
-            strcpy(other.app, "shd[412]");
-            break;
-        case 7:
-            strcpy(other.app, "sshd[9]");
-            break;
-        default:
-            strcpy(other.app, "sshd");
-        }
+        vary(&other, i);
         assert_int_equal(policy_take(&device.policy, &other, MASK, 0),
                          i < 7 ? POLICY_QUEUED : POLICY_REPEATED);
         assert_true((other.sequence == first.sequence) == (i >= 7));
@@ -281,22 +287,30 @@ static void test_alike(void **state)
     end(&device);
 }
 
-/* Texts of one hash are compared in full: here the hash is made to agree. */
+/* Alerts of one hash are compared in full: here the hash is made to agree. */
 static void test_hash_is_not_all(void **state)
 {
     static struct device device;
-    uint32_t hash;
 
     (void)state;
     begin(&device);
-    assert_int_equal(take(&device, 2, SEVERITY_ERROR, NULL), POLICY_QUEUED);
-    hash = device.policy.recent[0].hash;
-    assert_int_equal(take(&device, 1, SEVERITY_ERROR, NULL), POLICY_QUEUED);
-    device.policy.recent[0].hash = hash;
-    assert_int_equal(take(&device, 2, SEVERITY_ERROR, NULL), POLICY_REPEATED);
-    device.policy.recent[0].sequence = 0; /* Now only the wrong one has that hash. */
-    assert_int_equal(take(&device, 2, SEVERITY_ERROR, NULL), POLICY_QUEUED);
-    assert_int_equal(device.queue.count, 3);
+    device.config.alerts_per_hour = 0;
+    for (int i = 0; i < 9; i++) {
+        struct alert first = make(&device, 1, SEVERITY_ERROR);
+        struct alert other = make(&device, 1, SEVERITY_ERROR);
+        uint32_t hash;
+
+        memset(device.policy.recent, 0, sizeof device.policy.recent);
+        vary(&other, i);
+        assert_int_equal(policy_take(&device.policy, &other, MASK, 0), POLICY_QUEUED);
+        hash = device.policy.recent[0].hash;
+        memset(device.policy.recent, 0, sizeof device.policy.recent);
+        assert_int_equal(policy_take(&device.policy, &first, MASK, 0), POLICY_QUEUED);
+        assert_true((device.policy.recent[0].hash == hash) == (i >= 7));
+        device.policy.recent[0].hash = hash;
+        assert_int_equal(policy_take(&device.policy, &other, MASK, 0),
+                         i < 7 ? POLICY_QUEUED : POLICY_REPEATED);
+    }
     end(&device);
 }
 
@@ -422,6 +436,50 @@ static void test_held_until(void **state)
     end(&device);
 }
 
+/* Windows as they are configured; what is critical never waits longer than its own. */
+static void test_window(void **state)
+{
+    static struct device device;
+
+    (void)state;
+    begin(&device);
+    device.config.repeat_window_s = 30;
+    (void)take(&device, 1, SEVERITY_CRITICAL, NULL);
+    assert_int_equal(send_due(&device), 1);
+    assert_int_equal(take(&device, 1, SEVERITY_CRITICAL, NULL), POLICY_HELD);
+    device.now_ms = 35000;
+    assert_int_equal(send_due(&device), 1);
+    device.now_ms = 64000;
+    assert_int_equal(take(&device, 1, SEVERITY_CRITICAL, NULL), POLICY_QUEUED);
+    (void)take(&device, 2, SEVERITY_ERROR, NULL); /* Waiting, it counts for as long as well. */
+    device.now_ms += 29999;
+    assert_int_equal(take(&device, 2, SEVERITY_ERROR, NULL), POLICY_REPEATED);
+    device.now_ms += 30001;
+    assert_int_equal(take(&device, 2, SEVERITY_ERROR, NULL), POLICY_QUEUED);
+    end(&device);
+}
+
+/* What waits for a person counts no more. */
+static void test_given_up(void **state)
+{
+    static struct device device;
+    struct queue_item item;
+    uint32_t sequence;
+
+    (void)state;
+    begin(&device);
+    (void)take(&device, 1, SEVERITY_ERROR, &sequence);
+    assert_true(queue_find(&device.queue, sequence, &item));
+    item.event = QUEUE_EXPIRED;
+    assert_int_equal(queue_update(&device.queue, &item), 0);
+    assert_int_equal(take(&device, 1, SEVERITY_ERROR, &sequence), POLICY_HELD);
+    assert_int_not_equal(sequence, item.sequence);
+    assert_int_equal(take(&device, 1, SEVERITY_ERROR, &sequence), POLICY_REPEATED);
+    assert_int_equal(count_of(&device, sequence), 2);
+    assert_int_equal(count_of(&device, item.sequence), 1);
+    end(&device);
+}
+
 /* From the moment the sender has it in hand, its count is fixed: what comes then is in the next. */
 static void test_in_hand(void **state)
 {
@@ -524,7 +582,53 @@ static void test_many_kinds(void **state)
     end(&device);
 }
 
+/* A count that is not in flash yet is written before its place is given to another. */
+static void test_forgotten(void **state)
+{
+    static struct device device;
+
+    (void)state;
+    begin(&device);
+    for (unsigned i = 0; i < 100; i++) {
+        (void)take(&device, 63, SEVERITY_ERROR, NULL);
+    }
+    for (unsigned i = 0; i < POLICY_RECENT_MAX; i++) {
+        (void)take(&device, i, SEVERITY_ERROR, NULL);
+    }
+    (void)send_due(&device);
+    assert_int_equal(device.times[63], 100);
+    end(&device);
+}
+
 /* --- Digests --- */
+
+/* What left as a line has left: the next one like it is held, or folded. */
+static void test_line_has_left(void **state)
+{
+    static struct device device;
+
+    (void)state;
+    begin(&device);
+    device.config.alerts_per_hour = 1;
+    (void)take(&device, 1, SEVERITY_ERROR, NULL);
+    assert_int_equal(take(&device, 2, SEVERITY_ERROR, NULL), POLICY_FOLDED);
+    device.now_ms = 500000;
+    assert_int_equal(take(&device, 2, SEVERITY_ERROR, NULL), POLICY_REPEATED);
+    run_until(&device, 900001);
+    assert_int_equal(device.digests, 1);
+    assert_int_equal(device.times[2], 2);
+    device.config.alerts_per_hour = 10;
+    assert_int_equal(take(&device, 2, SEVERITY_ERROR, NULL), POLICY_HELD);
+    assert_int_equal(take(&device, 2, SEVERITY_ERROR, NULL), POLICY_REPEATED);
+    run_until(&device, 1490000);
+    assert_int_equal(device.times[2], 2);
+    run_until(&device, 1510000);
+    assert_int_equal(device.times[2], 4);
+    device.config.alerts_per_hour = 1;
+    device.now_ms += 1000;
+    assert_int_equal(take(&device, 2, SEVERITY_ERROR, NULL), POLICY_FOLDED);
+    end(&device);
+}
 
 static void test_digest(void **state)
 {
@@ -665,6 +769,7 @@ static void test_digest_waits(void **state)
     device.now_ms += 60000;
     assert_true(poll(&device));
     assert_int_not_equal(device.policy.digest, first);
+    assert_int_equal(count_of(&device, device.policy.digest), 1);
     (void)send_due(&device);
     assert_int_equal(device.digests, 1);
     assert_int_equal(device.times[1], 0);
@@ -719,12 +824,14 @@ static void test_long_digest(void **state)
     assert_in_range(policy_deadline(&device.policy), 0, 1);
     run_until(&device, 1000);
     assert_int_equal(device.times[1], 257);
+    (void)take(&device, 1, SEVERITY_ERROR, NULL);
+    assert_true(policy_deadline(&device.policy) == 1000 + 900000);
     for (unsigned i = 0; i < 300; i++) {
         (void)take(&device, 1, SEVERITY_ERROR, NULL);
     }
     assert_in_range(policy_deadline(&device.policy), 60000, 60002);
     run_until(&device, 61000);
-    assert_int_equal(device.times[1], 557);
+    assert_int_equal(device.times[1], 558);
     end(&device);
 }
 
@@ -1099,11 +1206,15 @@ int main(void)
         cmocka_unit_test(test_last_time),
         cmocka_unit_test(test_held),
         cmocka_unit_test(test_held_until),
+        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_given_up),
         cmocka_unit_test(test_in_hand),
         cmocka_unit_test(test_dropped),
         cmocka_unit_test(test_server_away),
         cmocka_unit_test(test_off),
         cmocka_unit_test(test_many_kinds),
+        cmocka_unit_test(test_forgotten),
+        cmocka_unit_test(test_line_has_left),
         cmocka_unit_test(test_digest),
         cmocka_unit_test(test_digest_counts),
         cmocka_unit_test(test_hour),
