@@ -318,15 +318,10 @@ static void begin(struct sender *sender, const struct sender_now *now)
     session_start(&sender->session, &params, now->now_ms);
 }
 
-/* "TIME.BOOT.SEQUENCE.DEVICE@DOMAIN": of what was fixed when the alert was queued, so that it is
- * the same on every try, after every reboot and change of settings, and no other alert's. */
-static void name_message(struct sender *sender)
+void sender_message_id(const struct alert *alert, const char *device_id, char *out, size_t size)
 {
-    const struct alert *alert = &sender->alert;
-
-    text_print(sender->message_id, sizeof sender->message_id, "%u.%u.%u.%s@%s",
-               (unsigned)alert->queued_unix_s, (unsigned)alert->boot_count,
-               (unsigned)alert->sequence, sender->params.device_id,
+    text_print(out, size, "%u.%u.%u.%s@%s", (unsigned)alert->queued_unix_s,
+               (unsigned)alert->boot_count, (unsigned)alert->sequence, device_id,
                alert->domain[0] != '\0' && !alert->damaged ? alert->domain : "tocsin.invalid");
 }
 
@@ -393,7 +388,8 @@ static void message_begin(struct sender *sender, const struct sender_now *now)
     sender->have_item = true;
     sender->recorded = false;
     choose_recipients(sender);
-    name_message(sender);
+    sender_message_id(&sender->alert, sender->params.device_id, sender->message_id,
+                      sizeof sender->message_id);
     fields.to_count = sender->to_count;
     fields.unix_s = now->unix_ms != 0 ? text_seconds(now->unix_ms) : sender->alert.unix_s;
     fields.attempt = sender->item.attempts + 1u;

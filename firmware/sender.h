@@ -145,6 +145,10 @@ void sender_hurry(struct sender *sender, bool is_test);
  * one. */
 void sender_describe_tls(const struct sender *sender, char *out, size_t size);
 
+/* "TIME.BOOT.SEQUENCE.DEVICE@DOMAIN": of what was fixed when the alert was queued, so that it is
+ * the same on every try, after every reboot and change of settings, and no other alert's. */
+void sender_message_id(const struct alert *alert, const char *device_id, char *out, size_t size);
+
 const char *sender_stage_name(enum sender_stage stage); /* "DNS", "recipient", ... */
 
 #endif
