@@ -2,6 +2,7 @@
 #include "extract.h"
 
 #include "firmware/policy.h"
+#include "firmware/sender.h"
 #include "net/rfc5322.h"
 #include "net/text.h"
 #include "report.h"
@@ -175,9 +176,7 @@ static void write_mail(struct image *image, const struct queue_item *item,
     for (size_t i = 0; i < JOURNAL_DEVICE_ID_BYTES; i++) {
         text_add_hex(&device_id, image->journal.device_id[i], 2);
     }
-    text_print(id, sizeof id, "%u.%u.%u.%s@%s", (unsigned)alert->queued_unix_s,
-               (unsigned)alert->boot_count, (unsigned)alert->sequence, device,
-               alert->domain[0] != '\0' && !alert->damaged ? alert->domain : "tocsin.invalid");
+    sender_message_id(alert, device, id, sizeof id);
     policy_init(&digest.policy, config, &image->queue, 0);
     digest.sequence = item->sequence;
     rfc5322_init(&mail, &fields);

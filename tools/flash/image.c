@@ -24,7 +24,7 @@ _Static_assert(FLASH_LOG_BYTES % FLASH_ERASE_BYTES == 0 &&
                    FLASH_LOG_BYTES / FLASH_ERASE_BYTES >= JOURNAL_BLOCKS_MIN,
                "the log is enough whole erase blocks");
 
-/* ---- the board's flash in memory, as strict as the chip ---- */
+/* ---- the board's flash in memory ---- */
 
 static bool inside(const struct flash *flash, uint32_t address, size_t size)
 {
@@ -45,7 +45,9 @@ static int program(const struct flash *flash, uint32_t address, const void *data
     uint8_t *at = (uint8_t *)flash->context + address;
     const uint8_t *bytes = data;
 
-    if (!inside(flash, address, size)) {
+    if (!inside(flash, address, size) || address % flash->program_bytes != 0 ||
+        size % flash->program_bytes != 0 ||
+        size > flash->page_bytes - address % flash->page_bytes) {
         return E_INVALID;
     }
     for (size_t i = 0; i < size; i++) {
