@@ -20,7 +20,8 @@
 /* These units are the slots in RAM: no record begins in the last of 16 MB. */
 #define UNIT_VOLATILE (WORD_UNIT + 1 - QUEUE_VOLATILE_MAX)
 
-#define DUE_SHIFT 12 /* due[] counts 4.096 s; less than 37 hours lie between it and now. */
+#define UNREADABLE_MS 900000 /* Until a record that cannot be read is tried again. */
+#define DUE_SHIFT 12         /* due[] counts 4.096 s; less than 37 hours lie between it and now. */
 
 /* What changes, at the beginning of both an alert's payload and a mark's. */
 #define STATE_BYTES 32
@@ -69,21 +70,42 @@ static uint32_t number_at(const struct queue *queue, unsigned index)
                         : journal_number(queue->journal, address_of(queue, queue->word[index]));
 }
 
+/* The same as position(), one after the other: for when a record cannot be read, and so has no
+ * number to go by. */
+static unsigned position_slow(const struct queue *queue, uint32_t sequence, bool *found)
+{
+    unsigned index = 0;
+
+    for (; index < queue->count; index++) {
+        uint32_t number = number_at(queue, index);
+
+        if (number >= sequence) {
+            *found = number == sequence;
+            break;
+        }
+    }
+    return index;
+}
+
 /* Index of that number, or where it would stand. */
 static unsigned position(const struct queue *queue, uint32_t sequence, bool *found)
 {
     unsigned low = 0;
     unsigned high = queue->count;
+    uint32_t newest = high > 0 ? number_at(queue, high - 1) : 0;
 
     *found = false;
     /* Most of what is asked for is at either end. */
-    if (high > 0 && number_at(queue, high - 1) < sequence) {
+    if (newest != 0 && newest < sequence) {
         return high;
     }
     while (low < high) {
         unsigned middle = (low + high) / 2;
         uint32_t number = number_at(queue, middle);
 
+        if (number == 0) {
+            return position_slow(queue, sequence, found);
+        }
         if (number == sequence) {
             *found = true;
             return middle;
@@ -915,12 +937,12 @@ static uint32_t rank(uint32_t word)
     return 1 + severity_of(word) + (word & WORD_YIELDS ? SEVERITY_COUNT : 0);
 }
 
-bool queue_due(struct queue *queue, uint64_t now_ms, struct queue_item *best)
+/* Index of what is to go next; QUEUE_MAX: nothing now. */
+static unsigned find_due(struct queue *queue)
 {
-    uint16_t now = (uint16_t)(now_ms >> DUE_SHIFT);
+    uint16_t now = (uint16_t)(queue->now_ms >> DUE_SHIFT);
     unsigned found_at = QUEUE_MAX;
 
-    queue->now_ms = now_ms;
     for (unsigned i = 0; i < queue->count; i++) {
         uint32_t word = queue->word[i];
 
@@ -933,7 +955,20 @@ bool queue_due(struct queue *queue, uint64_t now_ms, struct queue_item *best)
             found_at = i;
         }
     }
-    return found_at < QUEUE_MAX && load(queue, found_at, best);
+    return found_at;
+}
+
+bool queue_due(struct queue *queue, uint64_t now_ms, struct queue_item *best)
+{
+    queue->now_ms = now_ms;
+    for (;;) {
+        unsigned index = find_due(queue);
+
+        if (index == QUEUE_MAX || load(queue, index, best)) {
+            return index < QUEUE_MAX;
+        }
+        set_due(queue, index, now_ms + UNREADABLE_MS); /* The others are not to wait for it. */
+    }
 }
 
 uint64_t queue_due_ms(const struct queue *queue, uint64_t now_ms)
