@@ -329,10 +329,13 @@ static void choose_recipients(struct sender *sender)
 {
     const char *all[SMTP_RCPT_MAX];
     size_t count = config_to(sender->params.config, all, SMTP_RCPT_MAX);
+    unsigned pending = sender->item.pending_mask & ((1u << count) - 1);
 
+    /* Recipients may have been taken out of the configuration since: better all than nobody. */
+    pending = pending != 0 ? pending : UINT8_MAX;
     sender->to_count = 0;
     for (size_t i = 0; i < count; i++) {
-        if (sender->item.pending_mask & (1u << i)) {
+        if (pending & (1u << i)) {
             sender->to_index[sender->to_count] = (uint8_t)i;
             sender->to[sender->to_count++] = all[i];
         }
@@ -437,8 +440,8 @@ static void message_waits(struct sender *sender, bool refused, int code)
     item->event = refused ? QUEUE_REFUSED : QUEUE_WAITING;
     item->refused = refused;
     item->code = (uint16_t)code;
-    (void)queue_update(sender->params.queue,
-                       item); /* Whatever flash says, it stays in the queue. */
+    /* Whatever flash says, it stays in the queue. */
+    (void)queue_update(sender->params.queue, item);
     sender->have_item = false;
 }
 
@@ -548,8 +551,8 @@ static bool message_expires(struct sender *sender, const struct sender_now *now)
     if (queued_s == 0 || unix_s <= queued_s + most_s) {
         return false;
     }
-    say(sender, "alert %u is given up: it could not be sent within %u hours",
-        (unsigned)item->sequence, (unsigned)(most_s / 3600));
+    say(sender, "alert %u is given up: it could not be sent within %u %s", (unsigned)item->sequence,
+        (unsigned)(most_s < 7200 ? most_s : most_s / 3600), most_s < 7200 ? "s" : "hours");
     item->event = QUEUE_EXPIRED;
     item->refused = true;
     (void)queue_update(sender->params.queue, item);
@@ -634,14 +637,14 @@ static bool message_next(struct sender *sender, const struct sender_now *now)
 }
 
 /* From here on the server can have all of it: a power cut or a lost connection must find that
- * written. It counts as a try whose answer is missing until there is one. */
+ * written. It counts as a try whose answer is missing until there is one. If flash does not take
+ * the mark, sending still matters more. */
 static void record_try(struct sender *sender)
 {
     count_up(&sender->item.attempts);
     sender->item.event = QUEUE_TRYING;
     sender->item.code = 0;
-    (void)queue_update(sender->params.queue,
-                       &sender->item); /* Sending matters more than the mark. */
+    (void)queue_update(sender->params.queue, &sender->item);
     sender->recorded = true;
 }
 
@@ -741,7 +744,7 @@ static bool server_failed(struct sender *sender, uint64_t now_ms)
 
 static void end(struct sender *sender, const struct sender_now *now)
 {
-    bool other;
+    bool other = false;
     int error;
 
     /* A mail that was accepted before the connection broke is accepted. In the middle of a mail
@@ -756,9 +759,11 @@ static void end(struct sender *sender, const struct sender_now *now)
     if (sender->have_item) {
         message_broken(sender, error);
     }
-    if (error == E_PERMANENT || (error == 0 && !sender->leaves)) {
-        server_is_good(sender); /* It has refused one mail for ever at most. */
-        other = false;
+    if (error == E_PERMANENT) { /* A verdict on one mail. */
+        server_is_good(sender);
+        sender->next_ms = now->now_ms + backoff_ms(sender, 1);
+    } else if (error == 0 && !sender->leaves) {
+        server_is_good(sender);
     } else {
         other = server_failed(sender, now->now_ms);
     }

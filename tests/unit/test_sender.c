@@ -1516,6 +1516,35 @@ static void test_power_cut_at_poll(void **state)
     assert_in_range(twice, 1, 8); /* Only between the dot and the 250. */
 }
 
+/* A record that goes bad while it waits, header and all: the others go out, once each. */
+static void test_unreadable(void **state)
+{
+    static struct fixture f;
+
+    (void)state;
+    for (uint32_t bad = 1; bad <= 5; bad++) {
+        uint32_t address;
+
+        begin(&f, ONE_RECIPIENT, 1);
+        for (uint32_t i = 1; i <= 5; i++) {
+            add(&f, i == bad ? SEVERITY_ALERT : SEVERITY_ERROR, false);
+        }
+        address = queue_address(&f.queue, bad);
+        for (uint32_t i = 0; i < 8; i++) {
+            nor_flip(&f.nor, address + 2 * i, i);
+        }
+        run(&f, 3600000);
+        assert_int_equal(f.server.mail_count, 4);
+        for (uint32_t i = 1; i <= 5; i++) {
+            assert_int_equal(taken(&f, i), i == bad ? 0 : 1);
+        }
+        assert_int_equal(f.queue.count, 1);
+        add(&f, SEVERITY_NOTICE, false);
+        run(&f, 1000);
+        assert_int_equal(f.server.mail_count, 5);
+    }
+}
+
 static int no_program(const struct flash *flash, uint32_t address, const void *data, size_t size)
 {
     (void)flash;
@@ -1578,6 +1607,7 @@ int main(void)
         cmocka_unit_test(test_thousand),
         cmocka_unit_test(test_power_cut),
         cmocka_unit_test(test_power_cut_at_poll),
+        cmocka_unit_test(test_unreadable),
         cmocka_unit_test(test_dead_flash),
     };
 
