@@ -131,7 +131,7 @@ static void put_state(uint8_t out[STATE_BYTES], const struct queue_item *item, u
     put_u32(out + 12, alert);
     put_u64(out + 16, item->event_unix_ms);
     put_u32(out + 24, (uint32_t)item->unix_s);
-    put_u32(out + 28, (uint32_t)item->last_unix_s);
+    put_u32(out + 28, item->digest ? item->after : (uint32_t)item->last_unix_s);
 }
 
 static void get_state(const uint8_t in[STATE_BYTES], struct queue_item *item)
@@ -146,7 +146,8 @@ static void get_state(const uint8_t in[STATE_BYTES], struct queue_item *item)
     item->count = get_u32(in + 8);
     item->event_unix_ms = get_u64(in + 16);
     item->unix_s = get_u32(in + 24);
-    item->last_unix_s = get_u32(in + 28);
+    item->last_unix_s = item->digest ? 0 : get_u32(in + 28); /* A digest is never repeated. */
+    item->after = item->digest ? get_u32(in + 28) : 0;
     item->refused = item->event == QUEUE_REFUSED || item->event == QUEUE_EXPIRED;
 }
 
@@ -160,7 +161,6 @@ static void put_fixed(uint8_t out[ALERT_FIXED_BYTES], const struct queue_item *i
     out[1] = item->facility;
     put_u32(out + 4, item->boot_count);
     put_u32(out + 8, (uint32_t)queued_unix_s);
-    put_u32(out + 12, item->after);
     put_u64(out + 16, item->uptime_ms);
 }
 
@@ -171,7 +171,6 @@ static void get_fixed(const uint8_t in[ALERT_FIXED_BYTES], struct queue_item *it
     item->severity = in[0] & 7;
     item->facility = in[1];
     item->boot_count = get_u32(in + 4);
-    item->after = get_u32(in + 12);
     item->uptime_ms = get_u64(in + 16);
 }
 
@@ -397,10 +396,9 @@ static void found_mark(struct queue *queue, const struct journal_record *record)
 {
     uint8_t bytes[STATE_BYTES];
     struct journal_record again;
-    struct queue_item digest;
     struct queue_item item;
     unsigned index;
-    bool known;
+    bool known, moved;
 
     memset(&item, 0, sizeof item);
     if (record->damaged ||
@@ -408,23 +406,26 @@ static void found_mark(struct queue *queue, const struct journal_record *record)
         return;
     }
     get_state(bytes, &item);
-    count_event(queue, item.event);
     if (item.event_unix_ms > queue->books.unix_ms) {
         queue->books.unix_ms = item.event_unix_ms;
     }
-    if (item.event == QUEUE_TRYING && item.event_unix_ms != 0) {
-        limits_take(queue->limits, item.event_unix_ms);
+    /* The digest itself may be gone, while a member moved to where it is still found. */
+    if (item.digest && (item.event == QUEUE_ACCEPTED || item.event == QUEUE_DROPPED)) {
+        remove_members(queue, item.after, record->number);
     }
     index = position(queue, record->number, &known);
-    if (known && (item.event == QUEUE_ACCEPTED || item.event == QUEUE_DROPPED) && item.digest &&
-        load(queue, index, &digest)) {
-        remove_members(queue, digest.after, record->number);
-        index = position(queue, record->number, &known);
+    /* The alert moved while the mark was written: another one, which tells the same, followed it.
+     */
+    moved = known && alert_address(queue, queue->word[index], NULL) != get_u32(bytes + 12);
+    if (!moved) {
+        count_event(queue, item.event);
+        if (item.event == QUEUE_TRYING && item.event_unix_ms != 0) {
+            limits_take(queue->limits, item.event_unix_ms);
+        }
     }
     if (known && ends(item.event)) {
         index_remove(queue, index);
-    } else if (known && alert_address(queue, queue->word[index], NULL) == get_u32(bytes + 12)) {
-        /* Otherwise the alert moved while the mark was written, and another one followed it. */
+    } else if (known && !moved) {
         item.severity = (uint8_t)severity_of(queue->word[index]);
         queue->word[index] = make_word(&item, unit_of(queue, record->address)) & ~WORD_TRYING;
     }
