@@ -670,9 +670,11 @@ static int open_block(struct journal *journal, uint32_t block)
     header.word[BLOCK_BOOTS] = journal->boot_count;
     header.word[BLOCK_SALT] =
         crc32_update(journal->salt_base, &header.sequence, sizeof header.sequence);
-    header.word[BLOCK_ERASES] =
-        1 +
-        (read_block(flash, block, &old) == FLASH_GOOD ? old.word[BLOCK_ERASES] : journal->erases);
+    /* A block whose header is lost, or that had none, wore as the newest did. */
+    header.word[BLOCK_ERASES] = journal->erases > 0 ? journal->erases : 1;
+    if (read_block(flash, block, &old) == FLASH_GOOD) {
+        header.word[BLOCK_ERASES] = old.word[BLOCK_ERASES] + 1;
+    }
     header.word[BLOCK_NUMBER] = journal->next_number;
     /* A block whose mark cannot be set may still be erased. */
     (void)retire(flash, block, &old);
@@ -709,6 +711,12 @@ static int open_next(struct journal *journal)
         }
         journal->next = FLASH_NOWHERE;
         if (open_block(journal, block) == 0) {
+            if (journal->skips) {
+                /* What it could tell is told by the new block; else it would be skipped for ever.
+                 */
+                journal->blocks_erased++;
+                (void)flash->erase(flash, block_after(flash, from, 1));
+            }
             journal->skips = false;
             journal->prepared = false;
             prepare(journal);
