@@ -161,24 +161,26 @@ static struct workload_alert *draw(struct workload *workload, unsigned without)
     return NULL;
 }
 
-static uint32_t last_digest(const struct workload_model *model)
+static bool is_member(const struct queue_item *digest, const struct queue_item *item)
 {
-    uint32_t last = 0;
-
-    for (unsigned i = 0; i < model->count; i++) {
-        if (model->alert[i].item.digest && model->alert[i].item.sequence > last) {
-            last = model->alert[i].item.sequence;
-        }
-    }
-    return last;
+    return digest->digest && item->folded && item->sequence > digest->after &&
+           item->sequence < digest->sequence;
 }
 
-static unsigned folded_after(const struct workload_model *model, uint32_t after)
+/* How many are folded and in no digest, and the first of them. */
+static unsigned folded(const struct workload_model *model, uint32_t *first)
 {
     unsigned count = 0;
 
-    for (unsigned i = 0; i < model->count; i++) {
-        count += model->alert[i].item.folded && model->alert[i].item.sequence > after;
+    for (unsigned i = model->count; i-- > 0;) {
+        const struct queue_item *item = &model->alert[i].item;
+        bool taken = !item->folded;
+
+        for (unsigned k = i; k < model->count; k++) {
+            taken |= is_member(&model->alert[k].item, item);
+        }
+        count += !taken;
+        *first = taken ? *first : item->sequence;
     }
     return count;
 }
@@ -206,6 +208,7 @@ static const char *item_fault(const struct queue_item *want, const struct queue_
            : want->refused != got->refused           ? "refused"
            : want->folded != got->folded             ? "folded"
            : want->digest != got->digest             ? "digest"
+           : want->after != got->after               ? "members"
            : want->volatile_ != got->volatile_       ? "volatile"
            : want->is_test != got->is_test           ? "test"
                                                      : NULL;
@@ -272,6 +275,7 @@ static void compare_alerts(struct workload *workload, struct workload_model *oth
     struct workload_model *model = &workload->model;
     struct queue_item item;
     uint32_t last = 0;
+    uint32_t durable = 0;
     uint32_t torn_now = 0;
 
     found.count = 0;
@@ -293,6 +297,7 @@ static void compare_alerts(struct workload *workload, struct workload_model *oth
             problem(workload, "alerts out of order", item.sequence);
         }
         last = item.sequence;
+        durable = item.volatile_ ? durable : last;
         found.alert[found.count++] = *alert;
     }
     for (unsigned i = 0; i < model->count; i++) {
@@ -308,9 +313,9 @@ static void compare_alerts(struct workload *workload, struct workload_model *oth
     }
     model->count = found.count;
     memcpy(model->alert, found.alert, found.count * sizeof found.alert[0]);
-    last = torn_now > last ? torn_now : last;
-    if (last > workload->number_max) {
-        workload->number_max = last;
+    durable = torn_now > durable ? torn_now : durable;
+    if (durable > workload->number_max) {
+        workload->number_max = durable;
     }
 }
 
@@ -447,9 +452,30 @@ static void forget_ram(struct workload *workload)
     workload->unix_base_ms = 0;
 }
 
+/* Bytes of the log up to the last one of each block that is not erased. */
+static uint32_t used_bytes(const struct nor *nor)
+{
+    const struct flash *flash = &nor->flash;
+    uint32_t used = 0;
+
+    for (uint32_t block = 0; block < flash->log_bytes; block += flash->erase_bytes) {
+        const uint8_t *bytes = nor->bytes + flash->log_base + block;
+        uint32_t size = flash->erase_bytes;
+
+        while (size > 0 && bytes[size - 1] == flash->erased) {
+            size--;
+        }
+        used += size;
+    }
+    return used;
+}
+
+/* Mounting reads no more than what is used, times a constant, and that constant for a block. */
 static void mount(struct workload *workload)
 {
     static const uint32_t no_limits[LIMITS_COUNT];
+    const struct flash *flash = &workload->nor.flash;
+    uint64_t allowed = used_bytes(&workload->nor) + flash->log_bytes / flash->erase_bytes * 1024;
     uint64_t read = workload->nor.bytes_read;
 
     limits_init(&workload->limits, no_limits);
@@ -458,6 +484,12 @@ static void mount(struct workload *workload)
     read = workload->nor.bytes_read - read;
     if (read > workload->mount_read_max) {
         workload->mount_read_max = read;
+    }
+    if (read / allowed > workload->mount_factor_max) {
+        workload->mount_factor_max = (uint32_t)(read / allowed);
+    }
+    if (read > allowed * WORKLOAD_MOUNT_FACTOR) {
+        problem(workload, "mounting read too much", (uint32_t)read);
     }
     slots_mount(&workload->slots, &workload->nor.flash);
     workload->mounts++;
@@ -605,6 +637,7 @@ static void do_add(struct workload *workload, struct queue_how how)
         .pending_mask = how.pending_mask,
         .folded = how.folded,
         .digest = how.digest,
+        .after = how.after,
         .is_test = how.is_test,
         .volatile_ = how.is_test,
     };
@@ -646,7 +679,7 @@ static void change(struct workload *workload, struct queue_item *item)
     default:
         item->event = QUEUE_REPEATED;
         item->count += 1 + dice(workload, 50);
-        item->last_unix_s = unix_ms(workload) / 1000;
+        item->last_unix_s = item->digest ? 0 : unix_ms(workload) / 1000;
         break;
     }
 }
@@ -696,8 +729,8 @@ static void do_end(struct workload *workload, unsigned without, enum queue_event
         return;
     }
     model_remove(model, alert);
-    for (unsigned i = 0; ended.item.digest && i < model->count;) {
-        if (model->alert[i].item.folded && model->alert[i].item.sequence < ended.item.sequence) {
+    for (unsigned i = 0; i < model->count;) {
+        if (is_member(&ended.item, &model->alert[i].item)) {
             model_remove(model, &model->alert[i]);
         } else {
             i++;
@@ -731,18 +764,46 @@ static void do_set_time(struct workload *workload)
     }
 }
 
+static void check_members(struct workload *workload, uint32_t sequence)
+{
+    const struct workload_model *model = &workload->model;
+    const struct workload_alert *digest = find(&workload->model, sequence);
+    struct queue_item item;
+    unsigned members = 0;
+
+    if (digest == NULL || !digest->item.digest) {
+        return; /* It found no room. */
+    }
+    for (unsigned i = 0; i < model->count; i++) {
+        if (is_member(&digest->item, &model->alert[i].item) &&
+            (!queue_member(&workload->queue, sequence, members++, &item) ||
+             item.sequence != model->alert[i].item.sequence)) {
+            problem(workload, "member of a digest", model->alert[i].item.sequence);
+        }
+    }
+    if (queue_member(&workload->queue, sequence, members, &item)) {
+        problem(workload, "a member too many", item.sequence);
+    }
+}
+
 static void do_digest(struct workload *workload)
 {
     struct queue_how how = {.digest = true};
-    uint32_t after = last_digest(&workload->model);
-    unsigned folded = folded_after(&workload->model, after);
-    uint32_t first;
+    uint32_t first = 0;
+    uint32_t first_told = 0;
+    unsigned count = folded(&workload->model, &first);
+    unsigned told = queue_folded(&workload->queue, &first_told);
 
-    if (queue_folded(&workload->queue, &first) != folded) {
-        problem(workload, "queue_folded", folded);
+    /* More when a digest gave way: a later one may then tell something twice. */
+    if (told < count || (count > 0 && first_told > first)) {
+        problem(workload, "queue_folded", count);
     }
-    if (folded > 0) {
+    if (told > 0) {
+        how.after = first_told - 1;
         do_add(workload, how);
+        if (!workload->nor.off) {
+            check_members(workload, workload->number_max);
+        }
     }
 }
 

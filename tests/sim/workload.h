@@ -19,6 +19,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What is written may be read so often while it is mounted. */
+#define WORKLOAD_MOUNT_FACTOR 30
+
 enum workload_op {
     WORKLOAD_ADD,
     WORKLOAD_FOLD,
@@ -80,6 +83,7 @@ struct workload {
     uint32_t seed_boot_count; /* Of the last seed that something was made from. */
     uint32_t boots, mounts;
     uint64_t mount_read_max; /* Bytes that a mount read. */
+    uint32_t mount_factor_max;
     const char *problem;
     char problem_text[200];
 };

@@ -209,6 +209,130 @@ static void test_every_cut(void **state)
     }
 }
 
+/* --- Lives that go on after their cuts --- */
+
+static uint32_t roll(uint32_t *random, uint32_t sides)
+{
+    *random ^= *random << 13;
+    *random ^= *random >> 17;
+    *random ^= *random << 5;
+    return *random % sides;
+}
+
+/* The step that led from `saved` to `done` loses power somewhere, and so may the boots after it. */
+static void cut_once(uint32_t *random)
+{
+    uint32_t operations = done.nor.operations - saved.nor.operations;
+    unsigned boots = roll(random, 3);
+
+    workload_copy(&work, &saved);
+    work.nor.random ^= *random;
+    work.nor.random |= 1;
+    nor_cut_in(&work.nor, 1 + roll(random, operations), (enum nor_cut)roll(random, NOR_CUT_KINDS));
+    workload_step(&work);
+    cuts++;
+    while (boots-- > 0 && work.problem == NULL) {
+        nor_power(&work.nor);
+        nor_cut_in(&work.nor, 1 + roll(random, 20), (enum nor_cut)roll(random, NOR_CUT_KINDS));
+        workload_boot(&work, &done.model);
+        cuts += work.nor.off;
+    }
+    nor_power(&work.nor);
+    if (work.problem == NULL) {
+        workload_boot(&work, &done.model);
+    }
+}
+
+/* Of `odds` steps that write, one loses power. */
+static void live(unsigned shape, uint32_t seed, uint32_t steps, uint32_t odds)
+{
+    uint32_t random = seed * 2654435761u | 1;
+
+    begin(shape, seed);
+    for (uint32_t step = 0; step < steps && work.problem == NULL; step++) {
+        bool cut = roll(&random, odds) == 0;
+
+        if (cut) {
+            workload_copy(&saved, &work);
+        }
+        workload_step(&work);
+        if (cut && work.problem == NULL && work.nor.operations != saved.nor.operations) {
+            workload_copy(&done, &work);
+            cut_once(&random);
+        }
+        if (step % 64 == 0) {
+            workload_compare(&work);
+        }
+    }
+    if (work.problem != NULL) {
+        print_error("%s\n", work.problem);
+        print_error("again: build/host/tests/test_powercut %s %u life %u %u\n", shapes[shape].name,
+                    (unsigned)seed, (unsigned)steps, (unsigned)odds);
+        fail();
+    }
+}
+
+/* What a life has cost the flash. A cut in an erase costs another one. */
+static void tell_wear(unsigned shape, uint32_t slack)
+{
+    const struct flash *flash = &work.nor.flash;
+    uint32_t first = flash->log_base / flash->erase_bytes;
+    uint32_t least = UINT32_MAX;
+    uint32_t most = 0;
+    uint32_t adds = work.done[WORKLOAD_ADD] + work.done[WORKLOAD_FOLD] + work.done[WORKLOAD_DIGEST];
+    struct journal_wear wear;
+
+    for (uint32_t i = first; i < first + shapes[shape].blocks; i++) {
+        least = work.nor.erases[i] < least ? work.nor.erases[i] : least;
+        most = work.nor.erases[i] > most ? work.nor.erases[i] : most;
+    }
+    print_message("%s: %u steps, %u cuts so far, %u alerts, %u displaced, %u boots; each block "
+                  "erased %u to %u times; %u bytes programmed an alert; mount read %u bytes at "
+                  "most, %u times what was used\n",
+                  shapes[shape].name, (unsigned)work.steps, (unsigned)cuts, (unsigned)adds,
+                  (unsigned)work.displaced, (unsigned)work.boots, (unsigned)least, (unsigned)most,
+                  (unsigned)(work.nor.bytes_programmed / (adds + 1)), (unsigned)work.mount_read_max,
+                  (unsigned)work.mount_factor_max);
+    assert_true(most - least <= slack);
+    journal_wear(&work.journal, &wear);
+    assert_int_equal(wear.blocks, shapes[shape].blocks);
+    assert_true(wear.max <= most && wear.max + slack >= most);
+}
+
+static void test_thousand_cuts(void **state)
+{
+    (void)state;
+    for (unsigned shape = 0; shape < SHAPES_SMALL; shape++) {
+        uint32_t before = cuts;
+
+        live(shape, 100 + shape, 2500 * scale(), 1);
+        assert_true(cuts - before >= 1000);
+        tell_wear(shape, 100);
+        end();
+    }
+}
+
+static void test_long_life(void **state)
+{
+    (void)state;
+    for (unsigned shape = 0; shape < SHAPES_SMALL; shape++) {
+        live(shape, 200 + shape, 10000 * scale(), 50);
+        tell_wear(shape, 20);
+        end();
+    }
+}
+
+/* Without cuts, all blocks wear alike. */
+static void test_wear(void **state)
+{
+    (void)state;
+    for (unsigned shape = 0; shape < SHAPES; shape++) {
+        live(shape, 300 + shape, 6000 * scale(), UINT32_MAX);
+        tell_wear(shape, 1);
+        end();
+    }
+}
+
 /* test_powercut SHAPE SEED STEP [N KIND [N KIND]] */
 static int again(int argc, char **argv)
 {
@@ -223,6 +347,13 @@ static int again(int argc, char **argv)
                cut.kind[i] < NOR_CUT_KINDS_ALL - 1) {
             cut.kind[i]++;
         }
+    }
+    if (strcmp(argv[3], "life") == 0 && argc > 5) {
+        live(cut.shape, cut.seed, (uint32_t)strtoul(argv[4], NULL, 10),
+             (uint32_t)strtoul(argv[5], NULL, 10));
+        tell_wear(cut.shape, UINT32_MAX);
+        end();
+        return 0;
     }
     walk_to(&cut, (uint32_t)strtoul(argv[3], NULL, 10));
     print_message("step %u: %s, %u operations\n", (unsigned)work.steps, workload_op_name(work.op),
@@ -239,6 +370,9 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_cut),
+        cmocka_unit_test(test_thousand_cuts),
+        cmocka_unit_test(test_long_life),
+        cmocka_unit_test(test_wear),
     };
 
     if (argc > 3) {
