@@ -71,6 +71,9 @@ void app_set_time(struct app *app, uint64_t unix_ms, const char *source)
         app_log(app, "clock: a time before 2026 was refused; check the time server");
         return;
     }
+    if (!first) {
+        limits_shift(&app->limits, app_unix_ms(app), unix_ms);
+    }
     app->clock_unix_ms = unix_ms;
     app->clock_set_ms = now_ms;
     app->clock_source = source;
@@ -303,10 +306,8 @@ void app_init(struct app *app, const struct platform *platform)
     }
 }
 
-static uint8_t all_recipients(const struct app *app)
-{
-    return (uint8_t)((1u << app->config.to_count) - 1);
-}
+/* Whoever is configured when it is sent: settings may change while it waits. */
+#define ALL_RECIPIENTS UINT8_MAX
 
 /* What an alert has of the device and the moment. */
 static void stamp(struct app *app, struct alert *alert)
@@ -328,7 +329,7 @@ int app_alert(struct app *app, struct alert *alert)
     if (app->config.to_count == 0) {
         return E_CONFIG;
     }
-    result = policy_take(&app->policy, alert, all_recipients(app), alert->uptime_ms);
+    result = policy_take(&app->policy, alert, ALL_RECIPIENTS, alert->uptime_ms);
     if (result < 0) {
         app_log(app, "the queue is full of more severe alerts: a new one was displaced");
     }
@@ -636,7 +637,7 @@ static void test_blocked(struct app *app, const char *blocked, enum sender_stage
 static void test_poll(struct app *app)
 {
     uint64_t now_ms = app->platform.board->millis();
-    const struct queue_how how = {.pending_mask = all_recipients(app), .is_test = true};
+    const struct queue_how how = {.pending_mask = ALL_RECIPIENTS, .is_test = true};
     enum sender_stage stage;
     const char *blocked;
     struct alert alert;
@@ -725,7 +726,7 @@ static bool storm_poll(struct app *app)
     }
     device_alert_begin(app, &digest, SEVERITY_NOTICE, "digest", "");
     stamp(app, &digest);
-    return policy_poll(&app->policy, &digest, all_recipients(app), now_ms);
+    return policy_poll(&app->policy, &digest, ALL_RECIPIENTS, now_ms);
 }
 
 void app_reboot(struct app *app)
@@ -746,6 +747,7 @@ bool app_poll(struct app *app)
     trial_poll(app);
     moved |= send_poll(app);
     if (app->reboot_ms != 0 && app->platform.board->millis() >= app->reboot_ms) {
+        policy_flush(&app->policy, app->platform.board->millis());
         app->platform.board->reset(RESET_COMMAND);
     }
     return moved;
