@@ -277,7 +277,9 @@ static uint32_t add_how(struct fixture *f, uint8_t severity, struct queue_how ho
     strcpy(alert.source, "console");
     strcpy(alert.domain, "fixed.example.test");
     snprintf(alert.text, sizeof alert.text, "alert number %u.", (unsigned)f->alerts + 1);
-    how.pending_mask = (uint8_t)((1u << f->config.to_count) - 1);
+    if (how.pending_mask == 0) {
+        how.pending_mask = (uint8_t)((1u << f->config.to_count) - 1);
+    }
     if (queue_add(&f->queue, &alert, &how) < 0 || f->nor.off) {
         return 0;
     }
@@ -772,6 +774,28 @@ static void test_partial(void **state)
     assert_true(f.server.mails[2].taken);
     assert_string_equal(f.server.mails[2].to, "<b@example.test>");
     assert_message_ids(&f);
+}
+
+/* The recipients change while an alert waits: it goes to those that there are. */
+static void test_recipients_change(void **state)
+{
+    static struct fixture f;
+
+    (void)state;
+    begin(&f, THREE_RECIPIENTS, 1);
+    (void)add_how(&f, SEVERITY_NOTICE, (struct queue_how){.pending_mask = UINT8_MAX});
+    (void)add_how(&f, SEVERITY_NOTICE, (struct queue_how){.pending_mask = 6}); /* a has it. */
+    configure(&f.config, ONE_RECIPIENT);
+    run(&f, 1000);
+    assert_settled(&f);
+    assert_string_equal(f.server.mails[0].to, "<a@example.test>");
+    assert_string_equal(f.server.mails[1].to, "<a@example.test>"); /* Better than nobody. */
+
+    begin(&f, ONE_RECIPIENT, 1);
+    (void)add_how(&f, SEVERITY_NOTICE, (struct queue_how){.pending_mask = UINT8_MAX});
+    configure(&f.config, THREE_RECIPIENTS);
+    run(&f, 1000);
+    assert_string_equal(f.server.mails[0].to, "<a@example.test><b@example.test><c@example.test>");
 }
 
 /* A try for some of the recipients leaves the right ones for the next. */
@@ -1585,6 +1609,7 @@ int main(void)
         cmocka_unit_test(test_permanent),
         cmocka_unit_test(test_partial),
         cmocka_unit_test(test_partial_again),
+        cmocka_unit_test(test_recipients_change),
         cmocka_unit_test(test_login),
         cmocka_unit_test(test_blocked),
         cmocka_unit_test(test_unblocked),
