@@ -5,9 +5,11 @@
 
 A board lives many short lives on one flash image. In each it is given alerts, by its console and by syslog, sends to
 Exim what it has, and loses its power at a seeded instant: at an operation of its flash, some instructions on; at a
-stage of the session with the server, which is made to wait there; while alerts pour in; while it boots. Then it is
-left alone until its queue is empty. Every alert that was acknowledged must have arrived, undamaged and with one
-Message-ID; how many came twice is printed. A setting that was committed must hold from then on.
+stage of the session with the server, which is made to wait there; while alerts pour in; while it boots. Now and then
+its log is brought near the end of a block, so that the next one is opened in the life that follows, and settings are
+changed. Then it is left alone until its queue is empty. Every alert that was acknowledged must have arrived, undamaged
+and with one Message-ID; how many came twice is printed. A setting that was committed must hold from then on, and the
+image must have no more torn records than there were cuts.
 """
 import argparse
 import random
@@ -31,12 +33,14 @@ from peers import Bench, Certificates, Chrony, Dovecot, Exim, Gate, PeerError  #
 from peers.bench import wait_for  # noqa: E402
 
 LOGS = ROOT / "build" / "logs"
-CUTS = 30           # For each board.
+CUTS = 50           # For each board.
 LIFE_S = 1.5        # A life whose cut has not come by then ends here.
 DRAIN_S = 90
 QUEUED = re.compile(r"^alert (\d+) is queued")
-LOGGED = re.compile(r"\balert (\d+) from \S+ (cut \S+)")
-EMPTY = "waiting 0, refused 0"
+LOGGED = re.compile(r"\balert (\d+) from [\d.]+: \w+: (cut \S+)")
+EMPTY = re.compile(r"waiting 0, given up 0")
+COMMITTED = re.compile(r"^restarting with number \d+")
+SHOWN = re.compile(r"^from_name\s*=\s*(.*)$")
 NAME = re.compile(r"cut \d+-\d+-\d+")
 
 # Stages of a session, those more often where something can be lost or doubled.
@@ -56,6 +60,7 @@ class Plan:
     def __init__(self, seed, board, life):
         draw = random.Random(f"{seed} {board} {life}")
         self.orderly = draw.random() < 0.5  # Of QEMU's end, not of the board's.
+        self.near = draw.randint(1500, 5000) if draw.random() < 0.3 else None  # Bytes to the end of a block.
         self.kind = draw.choices(["operation", "stage", "queueing", "time"], [5, 5, 3, 1])[0]
         self.actions = [self._action(draw, f"cut {seed}-{life}-{index}") for index in range(draw.randint(2, 7))]
         self.delay_s = draw.choice([0, draw.uniform(0, 0.02), draw.uniform(0, 0.3)])
@@ -74,9 +79,11 @@ class Plan:
 
     @staticmethod
     def _action(draw, name):
-        kind = draw.choice(["console", "console", "syslog", "pause"])
+        kind = draw.choices(["console", "syslog", "pause", "commit"], [5, 3, 2, 1])[0]
         if kind == "pause":
             return kind, draw.uniform(0, 0.4), ""
+        if kind == "commit":
+            return kind, "", name
         severity = draw.choice(list(SEVERITIES))
         # Records of all lengths, so that they end everywhere in a page.
         return kind, severity, name + " " + "x" * draw.choice([0, draw.randint(1, 250)])
@@ -100,12 +107,16 @@ class Device:
         self.elf = shutil.copy(elf_of(name), bench.folder / f"{name}.elf")
         made = settings(self.gate.port, "implicit", certificates.root(), [self.box], self.dovecot.user,
                         self.dovecot.password, sntp=f"{GUEST_HOST}:{self.chrony.port}", alert_boot="no",
-                        alert_link="no", retry_min="1", retry_max="1")
+                        alert_link="no", retry_min="1", retry_max="1", repeat_window="off", alerts_per_hour="off",
+                        from_name="first")
         self.image = bench.folder / f"{name}.img"
         make_image(flash_tool_of(name), bench.write(f"{name}.conf", text_of(made)), self.image)
         self.log = open(LOGS / f"power-{name}.log", "w", encoding="utf-8")
         self.acknowledged = {}  # "cut SEED-LIFE-INDEX": number
         self.given = set()
+        self.setting = "first"  # What from_name was committed to, and what it may have been committed to since.
+        self.attempted = set()
+        self.commits = 0
         self.kinds = Counter()
 
     def start(self, extra=()):
@@ -129,6 +140,8 @@ class Device:
     def live(self, life):
         plan = Plan(self.seed, self.name, life)
         self.log.write(f"==== life {life}: {plan}\n")
+        if plan.near:
+            self.tool("fillflash", "near", str(plan.near))
         board = self.start(self.plugin(plan) if plan.kind == "operation" else ())
         cut = Cut(board, plan)
         self.gate.on_stage = cut.stage
@@ -148,12 +161,25 @@ class Device:
         self.kinds[plan.kind if came else "late"] += 1
         self.take_acknowledgements(board, typed)
 
+    def tool(self, name, *arguments):
+        """Runs a tool of the board on the image; its words."""
+        path = flash_tool_of(self.name).with_name(f"{name}-{self.name}")
+        command = [path, self.image, *arguments] if name == "fillflash" else [path, *arguments, self.image]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+        if name == "fillflash" and done.returncode:
+            raise Failure(f"{path.name}: {done.stdout}")
+        return done.stdout
+
     def act(self, board, plan, cut, typed):
         board.wait_prompt(10)
+        self.look_at_setting(board)
         for index, (kind, what, text) in enumerate(plan.actions):
             cut.queueing(index)
             if kind == "pause":
                 board.wait_end(what)
+                continue
+            if kind == "commit":
+                self.commit(board, text.replace(" ", "-"))
                 continue
             self.given.add(NAME.match(text)[0])
             if kind == "console":
@@ -164,6 +190,28 @@ class Device:
                 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
                     message = f"<{24 + SEVERITIES[what]}>1 - host app - - - {text}"
                     line.sendto(message.encode(), ("127.0.0.1", self.syslog))
+
+    def commit(self, board, value):
+        """Changes from_name; the device restarts with it."""
+        board.command(f"config set from_name {value}", 10)
+        since = board.mark()
+        self.attempted.add(value)
+        try:
+            board.command("config commit", 10)
+        finally:
+            board.wait_end(0.05)
+            if board.count(COMMITTED, since):
+                self.setting, self.attempted = value, set()
+                self.commits += 1
+        board.wait(r"^tocsin \S+ on ", 10, since)
+        board.wait_prompt(10)
+
+    def look_at_setting(self, board):
+        answer = board.command("config show", 10)
+        found = next((hit[1] for line in answer if (hit := SHOWN.match(line))), None)
+        if found not in {self.setting} | self.attempted:
+            raise Failure(f"from_name is {found!r}, and {self.setting!r} was committed last")
+        self.setting, self.attempted = found, set()
 
     def take_acknowledgements(self, board, typed):
         lines = board.lines()
@@ -187,8 +235,9 @@ class Device:
         self.log.write("==== left alone\n")
         with self.start() as board:
             board.wait("network: address", 15)
+            self.look_at_setting(board)
             board.command("queue retry")
-            empty = wait_for(lambda: EMPTY in "\n".join(board.command("queue")), DRAIN_S, 0.3)
+            empty = wait_for(lambda: EMPTY.search("\n".join(board.command("queue"))), DRAIN_S, 0.3)
             answer = board.command("status")
             if not empty:
                 raise Failure("the queue did not get empty:\n" + "\n".join(answer))
@@ -228,13 +277,18 @@ class Device:
         owners = Counter(identity for ids in arrived.values() for identity in set(ids))
         if owners and max(owners.values()) > 1:
             raise Failure(f"one Message-ID for two alerts: {owners.most_common(1)[0][0]}")
+        words = self.tool("tocsin-flash", "verify")
+        torn = re.search(r"(\d+) right, 0 corrected, (\d+) damaged", words)
+        if not torn or int(torn[2]) > self.kinds.total() or "seed: right" not in words or "in force" not in words:
+            raise Failure(f"the flash image does not verify:\n{words}")
         doubled = sum(len(ids) - 1 for ids in arrived.values())
         kinds = ", ".join(f"{count} {what}" for kind, what in (
             ("operation", "at flash operations"), ("stage", "at stages of a session"), ("queueing", "while queueing"),
             ("time", "at any time"), ("late", "after the last of it")) if (count := self.kinds[kind]))
         return (f"{self.kinds.total()} cuts ({kinds}); {len(self.acknowledged)} alerts acknowledged, all arrived, "
                 f"{len(arrived) - len(self.acknowledged)} more unacknowledged, {doubled} doubled with their own "
-                f"Message-ID, {len(damaged)} torn ones sent as damaged")
+                f"Message-ID, {len(damaged)} torn ones sent as damaged; {self.commits} settings committed and kept; "
+                f"{torn[2]} torn records in flash")
 
 
 class Cut:
