@@ -106,11 +106,16 @@ static void status_mail(struct app *app)
     enum sender_stage stage;
     const char *blocked = app_blocked(app, &stage);
 
-    if (app->config_valid) {
-        app_print(app, "server   %s:%u, %s%s%s", app->config.mailhub.host, app->config.mailhub.port,
-                  tls[app->config.tls], sender->last_peer[0] != '\0' ? ", last at " : "",
-                  sender->last_peer);
-    } else {
+    for (unsigned i = 0; app->config_valid && i < config_servers(&app->config); i++) {
+        struct config_server server;
+        bool last = sender->server == i && sender->last_peer[0] != '\0';
+
+        config_server(&app->config, i, &server);
+        app_print(app, "%s %s:%u, %s%s%s", i == 0 ? "server  " : "second  ", server.endpoint->host,
+                  server.endpoint->port, tls[server.tls], last ? ", last at " : "",
+                  last ? sender->last_peer : "");
+    }
+    if (!app->config_valid) {
         app_print(app, "server   none: there is no valid configuration");
     }
     sender_describe_tls(sender, line, sizeof line);

@@ -295,7 +295,10 @@ static void begin(struct sender *sender, const struct sender_now *now)
         .context = sender,
     };
 
-    sender->server = choose_server(sender, now->now_ms);
+    if (sender->server != choose_server(sender, now->now_ms)) {
+        sender->server ^= 1;
+        sender->last_peer[0] = '\0'; /* It was the other one's. */
+    }
     server = server_view(sender, sender->server);
     params.host = server.endpoint->host;
     params.port = server.endpoint->port;
