@@ -16,6 +16,9 @@
 #define LINK_CHECK_MS 250   /* How often the PHY is asked. */
 #define FRAMES_A_POLL_MAX 8 /* A flood must not starve the rest of the loop. */
 #define SEND_MS_MAX 2       /* A full frame takes 1.2 ms at 10 Mbit/s. */
+/* Answers of DHCP servers that are taken: an exchange has two. */
+#define DHCP_ANSWERS_MAX 4
+#define DHCP_ANSWERS_MS 2000
 /* One for each write that a TCP segment was made of, and a header's own. */
 #define FRAGMENTS_MAX (TCP_SND_QUEUELEN + 1)
 /* RFC 5424 6.1 wants 480 taken and recommends 2048; alerts hold 400. */
@@ -27,6 +30,8 @@ static struct stack {
     struct netif netif;
     bool up;
     uint64_t link_check_ms;
+    uint64_t dhcp_ms; /* Since when the answers of DHCP servers are counted. */
+    uint8_t dhcp_count;
     bool dns_from_lease;
     bool sntp_running;
     ip_addr_t sntp_lease[2];
@@ -204,6 +209,28 @@ static void link_follow(uint64_t now_ms)
     }
 }
 
+/* A server that offers an address and then refuses it, or two that do not agree, would be asked
+ * again at once and for ever: lwIP makes no pause there. */
+static bool is_dhcp_surplus(const uint8_t *frame, size_t size)
+{
+    uint64_t now_ms = stack.params.now_ms();
+
+    /* IPv4 without options, UDP, to the client's port. */
+    if (size < 38 || frame[12] != 8 || frame[13] != 0 || frame[23] != 17 || frame[36] != 0 ||
+        frame[37] != 68) {
+        return false;
+    }
+    if (now_ms - stack.dhcp_ms >= DHCP_ANSWERS_MS) {
+        stack.dhcp_ms = now_ms;
+        stack.dhcp_count = 0;
+    }
+    if (stack.dhcp_count == DHCP_ANSWERS_MAX) {
+        return true;
+    }
+    stack.dhcp_count++;
+    return false;
+}
+
 static bool frames_receive(void)
 {
     const struct nic *nic = stack.params.nic;
@@ -216,6 +243,11 @@ static bool frames_receive(void)
 
         if (size == 0) {
             break;
+        }
+        if (is_dhcp_surplus(frame, size)) {
+            nic->rx_ack(nic);
+            work = true;
+            continue;
         }
         /* Without a buffer the frame stays in the ring until one is free. */
         p = pbuf_alloc(PBUF_RAW, (u16_t)size, PBUF_POOL);

@@ -348,6 +348,23 @@ static int lease_ends(void *context)
     return 0;
 }
 
+/* A server that offers and refuses, over and over: no flood, and all is well when it has come to
+ * its senses. */
+static int lease_refused(void *context)
+{
+    (void)context;
+    prepare(1);
+    world.lan.dhcp = LAN_DHCP_NAK;
+    begin();
+    run(60000);
+    sim_expect(address() == 0);
+    sim_expect(world.lan.dhcp_naks > 5 && world.lan.dhcp_naks < 150);
+    world.lan.dhcp = LAN_DHCP_OK;
+    sim_expect(wait_address(10000));
+    sim_expect(greeted_within(1000));
+    return 0;
+}
+
 static int names(void *context)
 {
     static const struct {
@@ -987,6 +1004,7 @@ int main(void)
         IN_CHILD(lease_brings_dns),
         IN_CHILD(lease_changes),
         IN_CHILD(lease_ends),
+        IN_CHILD(lease_refused),
         IN_CHILD(names),
         IN_CHILD(late_name),
         IN_CHILD(clock_by_network),
