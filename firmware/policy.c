@@ -10,7 +10,8 @@ enum {
     HELD_S_MAX = 60,   /* For a repetition that is critical or worse. */
     SLOT_S = 300,      /* Of the hour. */
     LONG_DIGEST = 256, /* Lines that do not wait for more. */
-    AGAIN_MS = 60000   /* Between two digests, whatever their length, or two tries to make one. */
+    CHECK_MS = 3600000,
+    AGAIN_MS = 60000 /* Between two digests, whatever their length, or two tries to make one. */
 };
 
 #define FNV_OFFSET 2166136261u
@@ -234,18 +235,26 @@ static void folded_one(struct policy *policy, uint64_t now_ms)
     policy->digest_ms += policy->digest_ms == 0; /* 0 is none. */
 }
 
-void policy_init(struct policy *policy, const struct config *config, struct queue *queue,
-                 uint64_t now_ms)
+/* Lines that no digest waits for: a reset came before theirs was made, or it gave way to others
+ * when it had been given up. They wait no longer. */
+static void check(struct policy *policy, uint64_t now_ms)
 {
     uint32_t first;
 
+    policy->check_ms = now_ms + CHECK_MS;
+    if (policy->digest_ms == 0) {
+        policy->folded = queue_folded(policy->queue, &first);
+        policy->digest_ms = policy->folded > 0 ? now_ms + 1 : 0;
+    }
+}
+
+void policy_init(struct policy *policy, const struct config *config, struct queue *queue,
+                 uint64_t now_ms)
+{
     memset(policy, 0, sizeof *policy);
     policy->config = config;
     policy->queue = queue;
-    policy->folded = queue_folded(queue, &first);
-    if (policy->folded > 0) {
-        policy->digest_ms = now_ms + 1; /* A reset took its delay, and may do so again. */
-    }
+    check(policy, now_ms); /* A reset took its delay, and may do so again. */
 }
 
 int policy_take(struct policy *policy, struct alert *alert, uint8_t pending_mask, uint64_t now_ms)
@@ -387,6 +396,9 @@ bool policy_poll(struct policy *policy, struct alert *digest, uint8_t pending_ma
             moved = true;
         }
     }
+    if (now_ms >= policy->check_ms) {
+        check(policy, now_ms);
+    }
     if (policy->digest_ms != 0 && now_ms >= policy->digest_ms) {
         moved |= make_digest(policy, digest, pending_mask, now_ms);
     }
@@ -395,7 +407,7 @@ bool policy_poll(struct policy *policy, struct alert *digest, uint8_t pending_ma
 
 uint64_t policy_deadline(const struct policy *policy)
 {
-    uint64_t deadline_ms = policy->digest_ms != 0 ? policy->digest_ms : UINT64_MAX;
+    uint64_t deadline_ms = policy->check_ms;
 
     for (size_t i = 0; i < POLICY_RECENT_MAX; i++) {
         uint64_t save_ms = ((uint64_t)policy->recent[i].mark_s + SAVE_S) * 1000;
@@ -403,6 +415,9 @@ uint64_t policy_deadline(const struct policy *policy)
         if (policy->recent[i].unsaved > 0 && save_ms < deadline_ms) {
             deadline_ms = save_ms;
         }
+    }
+    if (policy->digest_ms != 0 && policy->digest_ms < deadline_ms) {
+        deadline_ms = policy->digest_ms;
     }
     return deadline_ms;
 }

@@ -57,6 +57,7 @@ struct policy {
     uint32_t digest;                                /* The last one of this boot; 0: none. */
     uint64_t digest_ms;     /* When the next one is to be made; 0: nothing is folded. */
     uint64_t digest_min_ms; /* Not before this, however long it is. */
+    uint64_t check_ms;      /* When to look for lines that a digest left behind. */
     unsigned folded;        /* Lines it would have. */
     /* Where policy_digest_line() is. */
     struct {
@@ -92,7 +93,7 @@ void policy_flush(struct policy *policy, uint64_t now_ms);
 bool policy_poll(struct policy *policy, struct alert *digest, uint8_t pending_mask,
                  uint64_t now_ms);
 
-/* When to poll; UINT64_MAX: never. */
+/* When to poll. */
 uint64_t policy_deadline(const struct policy *policy);
 
 /* Line number index, from 0, of the mail that this digest is, for rfc5322_fields.line: "TIME

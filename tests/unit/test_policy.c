@@ -329,7 +329,7 @@ static void test_counts(void **state)
         assert_int_equal(take(&device, 1, SEVERITY_ERROR, &sequence), POLICY_REPEATED);
         assert_int_equal(count_of(&device, sequence), i);
     }
-    assert_true(policy_deadline(&device.policy) == UINT64_MAX);
+    assert_true(policy_deadline(&device.policy) == device.policy.check_ms);
     operations = device.nor.operations;
     for (uint32_t i = 0; i < 5000; i++) {
         device.now_ms += 1;
@@ -653,7 +653,7 @@ static void test_digest(void **state)
     assert_false(poll(&device));
     device.now_ms = 904000;
     assert_true(poll(&device));
-    assert_true(policy_deadline(&device.policy) == UINT64_MAX);
+    assert_true(policy_deadline(&device.policy) == device.policy.check_ms);
     assert_true(queue_due(&device.queue, device.now_ms, &item));
     assert_true(item.digest);
     assert_int_equal(item.severity, SEVERITY_ERROR);
@@ -776,12 +776,39 @@ static void test_digest_waits(void **state)
     assert_int_equal(device.times[2], 1);
     /* The refused one has kept its line, also over a reset. */
     reboot(&device);
-    assert_true(policy_deadline(&device.policy) == UINT64_MAX);
+    assert_true(policy_deadline(&device.policy) == device.policy.check_ms);
     assert_true(queue_find(&device.queue, first, &item));
     item.event = QUEUE_RETRIED;
     assert_int_equal(queue_update(&device.queue, &item), 0);
     (void)send_due(&device);
     assert_int_equal(device.times[1], 1);
+    assert_int_equal(device.queue.count, 0);
+    end(&device);
+}
+
+/* A digest that was given up and gave way leaves its lines to the next one. */
+static void test_digest_displaced(void **state)
+{
+    static struct device device;
+    struct queue_item item;
+
+    (void)state;
+    begin(&device);
+    device.config.alerts_per_hour = 1;
+    (void)take(&device, 1, SEVERITY_ERROR, NULL);
+    (void)take(&device, 2, SEVERITY_ERROR, NULL);
+    (void)send_due(&device);
+    device.now_ms = 900000;
+    assert_true(poll(&device));
+    assert_true(queue_find(&device.queue, device.policy.digest, &item));
+    item.event = QUEUE_REFUSED;
+    assert_int_equal(queue_update(&device.queue, &item), 0);
+    run_until(&device, 20000000);
+    assert_int_equal(device.digests, 0);
+    assert_int_equal(queue_remove(&device.queue, item.sequence, QUEUE_DISPLACED, 0), 0);
+    run_until(&device, 20000000 + 3601000);
+    assert_int_equal(device.digests, 1);
+    assert_int_equal(device.times[2], 1);
     assert_int_equal(device.queue.count, 0);
     end(&device);
 }
@@ -1219,6 +1246,7 @@ int main(void)
         cmocka_unit_test(test_digest_counts),
         cmocka_unit_test(test_hour),
         cmocka_unit_test(test_digest_waits),
+        cmocka_unit_test(test_digest_displaced),
         cmocka_unit_test(test_digest_after_reset),
         cmocka_unit_test(test_long_digest),
         cmocka_unit_test(test_limits),
