@@ -5,8 +5,8 @@ Usage: check_mail.py FOLDER
 
 FOLDER holds pairs NAME.eml and NAME.expect; the latter has a line "key: value" for each thing to
 compare (UTF-8): text, subject, from, name, to, encoding, importance, date, the name of a line in the
-body after a slash, or a body line's number after an at sign. A key that is missing is not compared, but the form of every mail is checked. Ends
-with status 1 after the first mail that is not right.
+body after a slash, or a body line's number after an at sign. A key that is missing is not compared,
+but the form of every mail is checked. Ends with status 1 after the first mail that is not right.
 """
 
 import base64
