@@ -325,10 +325,13 @@ static bool ends(uint8_t event)
            event == QUEUE_SUPERSEDED;
 }
 
-static void count_event(struct queue *queue, uint8_t event)
+static void count_event(struct queue *queue, uint32_t word, uint8_t event)
 {
     struct queue_books *books = &queue->books;
 
+    if ((word & WORD_REFUSED) && (event == QUEUE_REFUSED || event == QUEUE_EXPIRED)) {
+        return; /* It was given up before, and is told of something else now, such as its time. */
+    }
     books->accepted += event == QUEUE_ACCEPTED;
     books->refused += event == QUEUE_REFUSED;
     books->expired += event == QUEUE_EXPIRED;
@@ -418,7 +421,7 @@ static void found_mark(struct queue *queue, const struct journal_record *record)
      */
     moved = known && alert_address(queue, queue->word[index], NULL) != get_u32(bytes + 12);
     if (!moved) {
-        count_event(queue, item.event);
+        count_event(queue, known ? queue->word[index] : 0, item.event);
         if (item.event == QUEUE_TRYING && item.event_unix_ms != 0) {
             limits_take(queue->limits, item.event_unix_ms);
         }
@@ -604,7 +607,7 @@ static int remove_at(struct queue *queue, unsigned index, enum queue_event event
         error = mark(queue, index, &item);
     }
     if (!item.is_test || event == QUEUE_ACCEPTED) {
-        count_event(queue, (uint8_t)event);
+        count_event(queue, queue->word[index], (uint8_t)event);
     }
     index_remove(queue, index);
     if (item.digest && event != QUEUE_DISPLACED) {
@@ -674,6 +677,9 @@ static int add_to_flash(struct queue *queue, const struct alert *alert,
 
     for (size_t i = 0; i < count; i++) {
         length += parts[i].size;
+    }
+    if (queue->journal->problem != NULL) {
+        return E_IO;
     }
     error = make_room(queue, journal_record_bytes(length), item->severity);
     if (error < 0) {
@@ -805,7 +811,7 @@ int queue_update(struct queue *queue, const struct queue_item *item)
     if (now.event == QUEUE_TRYING && now.event_unix_ms != 0) {
         limits_take(queue->limits, now.event_unix_ms);
     }
-    count_event(queue, now.event);
+    count_event(queue, queue->word[index], now.event);
     queue->word[index] = make_word(&now, queue->word[index] & WORD_UNIT);
     set_due(queue, index, item->due_ms);
     return error;
