@@ -13,7 +13,8 @@
  *   the start.
  * - Everything is in flash before policy_take() returns, as a record of its own or as a count. Only
  *   counts above 8 are written not at once, but once in 10 s: no more than that is lost with the
- *   power. After a reset alerts are compared with those that came since.
+ *   power. After a reset alerts are compared with those that came since, and
+ *   what was held leaves at once.
  *
  *     policy_take(&policy, &alert, ...);                    each alert, whatever it came from
  *     policy_leaves(&policy, &item, now_ms);                the sender, before it reads item's
