@@ -16,9 +16,9 @@
  *   power. After a reset alerts are compared with those that came since, and
  *   what was held leaves at once.
  *
- *     policy_take(&policy, &alert, ...);                    each alert, whatever it came from
- *     policy_leaves(&policy, &item, now_ms);                the sender, before it reads item's
- * alert while (policy_deadline(&policy) <= now_ms) policy_poll(&policy, &digest, ...);
+ *     policy_take(&policy, &alert, ...);        each alert, whatever it came from
+ *     policy_leaves(&policy, &item, now_ms);    the sender, before it reads item's alert
+ *     policy_poll(&policy, &digest, ...);       at policy_deadline()
  *
  * Cost: sizeof(struct policy), under 600 bytes; a struct alert on the stack. From the main loop.
  */
