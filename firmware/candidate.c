@@ -210,7 +210,6 @@ struct line {
     bool ended;          /* By LF. */
     bool equals;         /* Has a '='; key is what stands before. */
     bool base64;         /* Could stand inside a PEM block. */
-    bool comment;
     bool cut;            /* So long a key is none of the table's. */
     char key[KEY_BYTES]; /* Without blanks, or the start of the line. */
 };
@@ -241,7 +240,6 @@ static bool next_line(struct base *base, struct line *line)
             gap = !first;
             continue;
         }
-        line->comment |= first && (c == '#' || c == ';');
         first = false;
         line->equals |= c == '=';
         line->base64 = line->base64 && !gap && is_base64(c, line->equals);
@@ -263,7 +261,7 @@ static const struct config_key *line_key(struct base *base, const struct line *l
 {
     const struct config_key *key = NULL;
 
-    if (line->equals && !line->comment && !line->cut && line->key[0] != '\0') {
+    if (line->equals && !line->cut && line->key[0] != '\0') {
         key = config_key_find(line->key);
     }
     if (text_starts_nocase(line->key, "-----BEGIN")) {
@@ -363,7 +361,6 @@ int candidate_read(struct candidate *candidate,
 
         if (edit != NULL) {
             result = apply(&base, edit, &taker);
-            ended = true;
         } else {
             result = pass(&base, &line, &taker);
             ended = line.ended;

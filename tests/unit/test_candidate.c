@@ -206,6 +206,20 @@ static void test_pem_passes(void **state)
     assert_string_equal(staged(), "-----BEGIN CERTIFICATE-----\nAAAA\nroot = b@x.org\n");
 }
 
+/* A line with a blank inside is no base64; and no key is as long as this one. */
+static void test_no_keys(void **state)
+{
+    (void)state;
+    base("-----BEGIN CERTIFICATE-----\nAAAA\nto =\nroot = a@x.org\n");
+    set("root", "b@x.org");
+    assert_string_equal(staged(), "-----BEGIN CERTIFICATE-----\nAAAA\nroot = b@x.org\n");
+    candidate_drop(&candidate);
+    base("root____________________________x = 1\n#root = 2\n ; root = 3\n= root\nroot\n");
+    set("root", "b@x.org");
+    assert_string_equal(staged(), "root____________________________x = 1\n#root = 2\n"
+                                  " ; root = 3\n= root\nroot\nroot = b@x.org\n");
+}
+
 static void test_refused(void **state)
 {
     const char *why = NULL;
@@ -274,6 +288,9 @@ static void test_edits_listed(void **state)
     assert_string_equal(candidate_edit(&candidate, 2, &secret, &value), "hostname");
     assert_null(value);
     assert_null(candidate_edit(&candidate, 3, &secret, &value));
+    candidate_drop(&candidate);
+    set("auth_pass", "hush");
+    set("auth_pass", "hush");
     set("auth_pass", NULL);
     for (size_t i = 0; i + 4 <= sizeof candidate.edits; i++) { /* Nothing of it is left. */
         assert_memory_not_equal(candidate.edits + i, "hush", 4);
@@ -510,6 +527,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_replace, setup, teardown),
         cmocka_unit_test_setup_teardown(test_line_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pem_passes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_room_for_edits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_edits_listed, setup, teardown),

@@ -637,12 +637,15 @@ static void test_nothing_to_fall_back_on(void **state)
 {
     struct nor nor;
     struct slots slots;
+    struct slot_info info;
 
     (void)state;
     begin(&nor, 0);
     slots_mount(&slots, &nor.flash);
     assert_int_equal(stage(&slots, "one", true), 0);
     assert_false(slots.on_trial);
+    slots_info(&slots, 0, &info);
+    assert_false(info.trial);
     assert_int_equal(slots_reject(&slots, ""), E_MISSING);
     assert_int_equal(stage(&slots, "two", true), 0);
     assert_int_equal(slots_trial_start(&slots), 0);
@@ -838,8 +841,10 @@ static void assert_same(const struct slots *a, const struct slots *b)
     assert_int_equal(slots_read(a, 0, text[0], 32), slots_read(b, 0, text[1], 32));
     assert_memory_equal(text[0], text[1], 32);
     for (uint32_t at = 0; at < a->size; at++) { /* Also when read in pieces. */
+        text[1][1] = 0x55;
         assert_int_equal(slots_read(a, at, text[1], 1), 1);
         assert_int_equal(text[0][at], text[1][0]);
+        assert_int_equal(text[1][1], 0x55);
     }
     assert_false(a->fallback);
 }
@@ -927,6 +932,36 @@ static void test_rotten_confirmation(void **state)
     }
 }
 
+/* A mark that lacks its last byte, or a bit of each of four bytes, is none: it is torn. */
+static void test_torn_marks(void **state)
+{
+    (void)state;
+    for (size_t shape = 0; shape < SHAPES; shape++) {
+        for (unsigned round = 0; round < 2; round++) {
+            struct nor nor;
+            struct slots slots;
+            struct slot_info info;
+
+            begin(&nor, shape);
+            slots_mount(&slots, &nor.flash);
+            assert_true(make_state(&slots, 3));
+            craft_mark(&nor, 1, 1, 0);
+            craft_mark(&nor, 1, 2, 1);
+            for (unsigned i = 0; i < 4; i++) {
+                uint8_t *mark = nor.bytes + BASE + SLOT + MARKS;
+
+                mark[16 + (round ? 15 : i)] ^= (uint8_t)(1u << (round ? 2 * i : i));
+                mark[64 + 32 + (round ? 0 : 3 * i)] ^= (uint8_t)(1u << (round ? i : 7 - i));
+            }
+            slots_mount(&slots, &nor.flash);
+            slots_info(&slots, 1, &info);
+            assert_false(info.confirmed || info.rejected);
+            assert_true(holds(&slots, "the first text"));
+            end(&nor);
+        }
+    }
+}
+
 /* Regions of random bytes, some with right headers: mounting ends, nothing is read outside, and a
  * text can be written. */
 static void test_random_bytes(void **state)
@@ -982,6 +1017,7 @@ int main(void)
         cmocka_unit_test(test_trial_power_cuts),
         cmocka_unit_test(test_rot),
         cmocka_unit_test(test_rotten_confirmation),
+        cmocka_unit_test(test_torn_marks),
         cmocka_unit_test(test_random_bytes),
     };
 
