@@ -250,6 +250,8 @@ static void status_queue(struct app *app)
 
 static void status_input(struct app *app)
 {
+    uint64_t now_ms = app->platform.board->millis();
+
     status_queue(app);
     if (app->config.syslog_port == 0) {
         app_print(app, "syslog   off");
@@ -266,6 +268,10 @@ static void status_input(struct app *app)
                   app->tls_problem != NULL ? app->tls_problem : "");
     } else {
         app_print(app, "config   %s", app_config_problem(app));
+    }
+    if (app->trial.deadline_ms > now_ms) {
+        app_print(app, "         on trial: it is kept when a mail is accepted within %u s",
+                  (unsigned)text_seconds(app->trial.deadline_ms - now_ms));
     }
     if (app->random_problem != NULL) {
         app_print(app, "random   %s", app->random_problem);

@@ -315,7 +315,9 @@ static void test_trial_timeout(void **state)
     device.server.no_open = "no such host";
     restarted();
     bad("config import", "on trial");
-    sim_device_run(&device, 57000);
+    ok("status");
+    assert_true(on_screen("on trial: it is kept when a mail is accepted within 5"));
+    sim_device_run(&device, 56000);
     assert_int_equal(device.resets, 0);
     sim_device_run(&device, 4000);
     assert_true(on_screen("configuration 2 was not confirmed: no mail got out in 60 s: "));
