@@ -549,6 +549,9 @@ static bool message_expires(struct sender *sender, const struct sender_now *now)
         queue_alert(sender->params.queue, item->sequence, &sender->alert) < 0) {
         return false;
     }
+    if (sender->alert.damaged) {
+        return false; /* So may be its times. */
+    }
     queued_s = sender->alert.queued_unix_s;
     queued_s = queued_s != 0 ? queued_s : item->unix_s;
     if (queued_s == 0 || unix_s <= queued_s + most_s) {
