@@ -196,7 +196,7 @@ static uint32_t alert_address(const struct queue *queue, uint32_t word, struct q
     struct journal_record record;
     uint32_t address = address_of(queue, word);
 
-    if (journal_read(queue->journal, address, &record, bytes, sizeof bytes) < 0) {
+    if (journal_read(queue->journal, address, &record, bytes, sizeof bytes) < STATE_BYTES) {
         return FLASH_NOWHERE;
     }
     if (record.type == JOURNAL_ALERT) {
@@ -224,8 +224,8 @@ static bool load(const struct queue *queue, unsigned index, struct queue_item *i
         item->volatile_ = true;
     } else {
         address = alert_address(queue, word, NULL);
-        if (address == FLASH_NOWHERE ||
-            journal_read(queue->journal, address, &record, bytes, sizeof bytes) < 0) {
+        if (address == FLASH_NOWHERE || journal_read(queue->journal, address, &record, bytes,
+                                                     sizeof bytes) < ALERT_FIXED_BYTES) {
             return false;
         }
         get_fixed(bytes, item);

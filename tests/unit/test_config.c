@@ -801,6 +801,11 @@ static void test_numbers(void **state)
         snprintf(line, sizeof line, "%s = 5x", numbers[i].key);
         assert_bad_line(line, expected);
     }
+}
+
+static void test_number_words(void **state)
+{
+    (void)state;
     assert_bad_line("limit_hour = 5m", "expected a number from 0 to 100000, or off");
     assert_bad_line("repeat_window = 2d", "from 0 to 86400, or off");
     assert_bad_line("confirm_timeout = 9", "from 10 to 86400");
@@ -1067,6 +1072,7 @@ int main(void)
         cmocka_unit_test(test_second_server),
         cmocka_unit_test(test_network),
         cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_number_words),
         cmocka_unit_test(test_syslog_and_zone),
         cmocka_unit_test(test_ssmtp_leftovers),
         cmocka_unit_test(test_pem),
