@@ -593,7 +593,7 @@ static int mark(struct queue *queue, unsigned index, const struct queue_item *it
 
 static int remove_at(struct queue *queue, unsigned index, enum queue_event event, uint16_t code)
 {
-    struct queue_item item;
+    struct queue_item item = {.sequence = 0};
     int error = 0;
 
     if (!load(queue, index, &item)) {

@@ -55,13 +55,13 @@ struct queue_item {
     uint8_t event;        /* enum queue_event */
     uint8_t attempts;     /* Tries that failed; sticks at 255. */
     uint8_t pending_mask; /* Bit i: recipient i has not got it yet. */
-    bool refused : 1;     /* Refused or expired: waits for a person. */
-    bool yields : 1;      /* Goes behind all others: connections broke on it. Not kept in flash. */
-    bool folded : 1;      /* Goes out as a line of a digest, not by itself. */
-    bool digest : 1;      /* Is a digest: of what is folded, from `after` to its own number. */
-    bool volatile_ : 1;   /* In RAM only. */
-    bool is_test : 1;     /* Came from `test`: never waits in the queue. */
-    bool retried : 1;     /* A person said `queue retry`: it does not expire any more. */
+    bool refused;         /* Refused or expired: waits for a person. */
+    bool yields;          /* Goes behind all others: connections broke on it. Not kept in flash. */
+    bool folded;          /* Goes out as a line of a digest, not by itself. */
+    bool digest;          /* Is a digest: of what is folded, from `after` to its own number. */
+    bool volatile_;       /* In RAM only. */
+    bool is_test;         /* Came from `test`: never waits in the queue. */
+    bool retried;         /* A person said `queue retry`: it does not expire any more. */
 };
 
 /* What is remembered over reboots beside the alerts, in one record. */
