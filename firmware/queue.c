@@ -202,7 +202,10 @@ static uint32_t alert_address(const struct queue *queue, uint32_t word, struct q
     if (record.type == JOURNAL_ALERT) {
         return address;
     }
-    if (item != NULL && !record.damaged) {
+    if (record.damaged) {
+        return FLASH_NOWHERE; /* It went bad since it was mounted. */
+    }
+    if (item != NULL) {
         get_state(bytes, item);
     }
     return get_u32(bytes + 12);
@@ -511,14 +514,24 @@ static int carry(void *context, const struct journal_record *record)
         return 0;
     }
     index = position(queue, record->number, &known);
-    if (!known || volatile_at(queue, queue->word[index]) != NULL ||
-        alert_address(queue, queue->word[index], NULL) != record->address ||
-        !load(queue, index, &item)) {
+    if (!known || volatile_at(queue, queue->word[index]) != NULL) {
+        return 0;
+    }
+    address = alert_address(queue, queue->word[index], NULL);
+    /* A mark that cannot be read leads nowhere: then any record of the alert is carried. */
+    if (address != record->address && address != FLASH_NOWHERE) {
         return 0;
     }
     length = journal_read(queue->journal, record->address, &again, bytes, sizeof bytes);
     if (length < ALERT_FIXED_BYTES || length > (int)sizeof bytes) {
         return length == E_IO ? E_IO : 0;
+    }
+    if (!load(queue, index, &item)) {
+        memset(&item, 0, sizeof item);
+        get_fixed(bytes, &item);
+        if (again.damaged) {
+            doubt(&item);
+        }
     }
     put_state(bytes, &item, 0);
     if (again.damaged) {
