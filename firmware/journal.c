@@ -6,11 +6,13 @@
 
 #define MAGIC "TLOG"
 
-/* A block begins with its header, a copy of it, and the retire mark. */
+/* A block begins with its header, a copy of it, and room for two retire marks: the second one is
+ * for when the first was torn. */
 #define COPY_OFFSET FLASH_HEADER_BYTES
 #define RETIRE_OFFSET (COPY_OFFSET + FLASH_HEADER_BYTES)
-#define RECORDS_OFFSET (RETIRE_OFFSET + FLASH_UNIT_BYTES)
-#define RETIRED_BITS 8 /* More than so many: the mark is there. A few may have gone bad. */
+#define RETIRE_MARKS 2
+#define RECORDS_OFFSET (RETIRE_OFFSET + RETIRE_MARKS * FLASH_UNIT_BYTES)
+#define RETIRED_BITS 100 /* Of 128. So many in a mark are there by no accident. */
 
 enum { BLOCK_BOOTS, BLOCK_SALT, BLOCK_ERASES, BLOCK_NUMBER };
 
@@ -78,18 +80,29 @@ static enum flash_state read_block(const struct flash *flash, uint32_t block,
     return header->state;
 }
 
-static bool is_retired(const struct flash *flash, uint32_t block, const struct flash_header *header)
+/* 1: the mark of that number is there; 0: it is not; E_IO. */
+static int read_retired(const struct flash *flash, uint32_t block, uint32_t number)
 {
     uint8_t mark[FLASH_UNIT_BYTES];
     unsigned bits = 0;
 
-    if (header->version < 2 || flash->read(flash, block + RETIRE_OFFSET, mark, sizeof mark) < 0) {
-        return false;
+    if (flash->read(flash, block + RETIRE_OFFSET + number * sizeof mark, mark, sizeof mark) < 0) {
+        return E_IO;
     }
     for (unsigned i = 0; i < sizeof mark * 8; i++) {
         bits += (mark[i / 8] ^ flash->erased) >> i % 8 & 1;
     }
-    return bits > RETIRED_BITS;
+    return bits >= RETIRED_BITS;
+}
+
+static int is_retired(const struct flash *flash, uint32_t block, const struct flash_header *header)
+{
+    int retired = 0;
+
+    for (uint32_t i = 0; i < RETIRE_MARKS && header->version >= 2 && retired == 0; i++) {
+        retired = read_retired(flash, block, i);
+    }
+    return retired;
 }
 
 /* Takes a record's header, one wrong bit put right. False: it is none. */
@@ -218,10 +231,16 @@ static uint32_t walk_block(const struct journal *journal, uint32_t block,
     return at;
 }
 
-/* Whether the block holds records that count. */
-static bool block_counts(const struct flash *flash, uint32_t block, struct flash_header *header)
+/* 1: the block holds records that count; 0: it does not; E_IO: nobody can tell. */
+static int block_counts(const struct flash *flash, uint32_t block, struct flash_header *header)
 {
-    return read_block(flash, block, header) == FLASH_GOOD && !is_retired(flash, block, header);
+    int retired;
+
+    if (read_block(flash, block, header) != FLASH_GOOD) {
+        return header->state == FLASH_UNREADABLE ? E_IO : 0;
+    }
+    retired = is_retired(flash, block, header);
+    return retired < 0 ? retired : !retired;
 }
 
 /* Takes a right seed. */
@@ -305,9 +324,11 @@ static int walk_all(const struct journal *journal, struct journal *mounted,
     for (uint32_t i = 1; i <= block_count(flash) && error == 0; i++) {
         uint32_t block = block_after(flash, journal->block, i);
         struct flash_header header;
+        int counts = block_counts(flash, block, &header);
         uint32_t end;
 
-        if (!block_counts(flash, block, &header)) {
+        if (counts <= 0) {
+            error = counts;
             continue;
         }
         if (mounted != NULL) {
@@ -414,7 +435,7 @@ void journal_block(const struct journal *journal, unsigned index, struct journal
         block->corrected |=
             flash_header_read(flash, block->address + COPY_OFFSET, MAGIC, &copy) != block->state ||
             copy.corrected;
-        block->retired = is_retired(flash, block->address, &header);
+        block->retired = is_retired(flash, block->address, &header) > 0;
     }
 }
 
@@ -619,9 +640,10 @@ static int clean_block(struct journal *journal, uint32_t block)
 {
     struct carrier carrier = {.journal = journal};
     struct flash_header header;
-    int error = 0;
+    int counts = block_counts(journal->flash, block, &header);
+    int error = counts < 0 ? counts : 0;
 
-    if (block_counts(journal->flash, block, &header)) {
+    if (counts > 0) {
         journal->carrying = true;
         walk_block(journal, block, &header, false, visit_carried, &carrier, &error);
         journal->carrying = false;
@@ -650,13 +672,21 @@ static void prepare(struct journal *journal)
 static int retire(const struct flash *flash, uint32_t block, const struct flash_header *header)
 {
     uint8_t mark[FLASH_UNIT_BYTES];
+    int error = E_IO;
 
     if (header->state != FLASH_GOOD || header->version < 2 ||
-        !flash_is_erased(flash, block + RETIRE_OFFSET, sizeof mark)) {
+        is_retired(flash, block, header) > 0) {
         return 0;
     }
     memset(mark, (uint8_t)~flash->erased, sizeof mark);
-    return flash_program(flash, block + RETIRE_OFFSET, mark, sizeof mark);
+    for (uint32_t i = 0; i < RETIRE_MARKS && error < 0; i++) {
+        uint32_t address = block + RETIRE_OFFSET + i * sizeof mark;
+
+        if (flash_is_erased(flash, address, sizeof mark)) {
+            error = flash_program(flash, address, mark, sizeof mark);
+        }
+    }
+    return error;
 }
 
 /* Erases a block in which nothing is alive, and makes it the newest. */
