@@ -17,9 +17,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#define QUEUED_UNIX_S 1767225600u /* 2026-01-01. */
-#define RECORDS_MAX 1000000       /* No ring is so large. */
+#define RECORDS_MAX 1000000 /* No ring is so large. */
 
 static uint8_t image[FLASH_SIZE_BYTES];
 
@@ -65,10 +65,11 @@ static const struct flash flash = {
     .erase = image_erase,
 };
 
+/* Now: what is queued has not expired. */
 static uint64_t unix_ms(void *context)
 {
     (void)context;
-    return QUEUED_UNIX_S * (uint64_t)1000;
+    return (uint64_t)time(NULL) * 1000;
 }
 
 static int add(struct queue *queue, const struct journal *journal, unsigned number)
@@ -76,8 +77,8 @@ static int add(struct queue *queue, const struct journal *journal, unsigned numb
     const struct queue_how how = {.pending_mask = 1};
     struct alert alert = {
         .boot_count = journal->boot_count,
-        .unix_s = QUEUED_UNIX_S,
-        .queued_unix_s = QUEUED_UNIX_S,
+        .unix_s = (uint64_t)time(NULL),
+        .queued_unix_s = (uint64_t)time(NULL),
         .severity = SEVERITY_ERROR,
         .facility = 3,
         .source = "syslog",

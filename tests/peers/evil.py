@@ -52,8 +52,8 @@ class Conversation:
 class _Listener:
     """Accepts connections on a free port and serves each in a thread."""
 
-    def __init__(self, bench):
-        self.port = bench.free_port()
+    def __init__(self, bench, at=None):
+        self.port = at or bench.free_port()
         self.conversations = []
         self._socket = socket.create_server(("127.0.0.1", self.port))
         self._open = True
@@ -126,15 +126,16 @@ class Tap(_Listener):
     """A man in the middle before a real server.
 
     attack: None only records; "strip" takes STARTTLS out of the reply to EHLO; "refuse" turns 220 to STARTTLS into
-    454; "inject" puts a reply behind 220 in the same segment; "garbage" answers STARTTLS with noise.
+    454; "inject" puts a reply behind 220 in the same segment; "garbage" answers STARTTLS with noise. at: the port, for
+    a server that comes back.
     """
 
     _INJECTED = b"250-mail.example.test\r\n250 AUTH PLAIN LOGIN\r\n"
 
-    def __init__(self, bench, port, attack=None):
+    def __init__(self, bench, port, attack=None, at=None):
         self._target = port
         self._attack = attack
-        super().__init__(bench)
+        super().__init__(bench, at)
 
     def serve(self, client, conversation, _index):
         def change(data):
@@ -260,7 +261,7 @@ class Evil(_Listener):
     OFFERS = ("PIPELINING", "SIZE 10240000", "8BITMIME", "ENHANCEDSTATUSCODES", "AUTH PLAIN LOGIN")
 
     def __init__(self, bench, certificates, script, mode="implicit", certificate="ecdsa", offers=OFFERS, version=None,
-                 ciphers=None):
+                 ciphers=None, at=None):
         self.script = script
         self.mode = mode
         self.offers = offers
@@ -275,7 +276,7 @@ class Evil(_Listener):
                 self._context.minimum_version = self._context.maximum_version = version
         if ciphers:
             self._context.set_ciphers(ciphers)
-        super().__init__(bench)
+        super().__init__(bench, at)
 
     def serve(self, client, conversation, index):
         script = self.script[min(index, len(self.script) - 1)]

@@ -66,8 +66,8 @@ def network(forwards):
 
 class Board:
     """elf, flash: the firmware and its image. forwards: as of network(). extra: more arguments for QEMU.
-    on_line: called with each whole line of the console. log: a file that gets the console as it is read. folder: where
-    the monitor's socket goes, a short path; /tmp if not given."""
+    on_line: called with each whole line of the console. log: a file to which the console is added as it is read.
+    folder: where the monitor's socket goes, a short path; /tmp if not given."""
 
     def __init__(self, name, elf, flash, forwards=(), extra=(), on_line=None, log=None, folder=None):
         self.name = name
@@ -79,7 +79,7 @@ class Board:
         self._ended = False
         self._folder = Path(tempfile.mkdtemp(prefix="qemu-", dir=folder))
         self._monitor_path = self._folder / "monitor"
-        self._log = open(log, "w", encoding="utf-8") if log else None
+        self._log = open(log, "a", encoding="utf-8") if log else None
         command = command_line(name, elf, flash, network(forwards))
         # `signal=off`: Ctrl-C belongs to the board's console, not to QEMU.
         command += ["-display", "none", "-no-user-config", "-chardev", "stdio,id=console,signal=off",

@@ -17,11 +17,22 @@ from device import GUEST_HOST, elf_of, flash_tool_of, make_image, settings, text
 from peers import Certificates, Chrony, Dnsmasq, Dovecot, Exim, Postfix  # noqa: E402
 from peers.bench import DOMAIN  # noqa: E402
 from peers.certificates import SERVERS  # noqa: E402
-from peers.evil import Evil, Tap  # noqa: E402
+from peers.evil import Evil, Gate, Tap  # noqa: E402
 
 ACCEPTED = r" accepted by "
 DELIVERY_S = 15
 LOGS = ROOT / "build" / "logs"
+
+
+TESTS = {}  # name: function(case)
+
+
+def test(name, /, **arguments):
+    """Registers a test; arguments are handed to the function after the case."""
+    def register(function):
+        TESTS[name] = lambda case: function(case, **arguments)
+        return function
+    return register
 
 
 class Skip(Exception):
@@ -77,13 +88,17 @@ class Case:
         self.syslog = None
         self.folder = self.bench.folder / f"case-{name}-{board_name}"
         self.folder.mkdir()
+        self.console = LOGS / f"qemu-{name}-{board_name}.log"
+        self.console.unlink(missing_ok=True)
         self.random = random.Random(f"{name} {board_name}")
 
     # Setting up.
 
     def config(self, port, mode="implicit", certificate="ecdsa", boxes=None, **more):
-        """A configuration that leads to a port here. Without alerts of the device's own, and hasty."""
-        more = {"alert_boot": "no", "alert_link": "no", "retry_min": "1", "retry_max": "2", **more}
+        """A configuration that leads to a port here. Without alerts of the device's own, and hasty; each alert is a
+        mail, also one like another."""
+        more = {"alert_boot": "no", "alert_link": "no", "retry_min": "1", "retry_max": "2", "repeat_window": "off",
+                "alerts_per_hour": "off", **more}
         return settings(port, mode, self.certificates.root(certificate), boxes or [self.box],
                         more.pop("user", self.dovecot.user), more.pop("password", self.dovecot.password),
                         **{"sntp": f"{GUEST_HOST}:{self.servers.chrony.port}", **more})
@@ -100,18 +115,43 @@ class Case:
         image = image or self.image(made)
         self.syslog = self.bench.free_port()
         board = Board(self.board_name, self.servers.elf[self.board_name], image, [("udp", self.syslog, 514)], extra,
-                      log=LOGS / f"qemu-{self.name}-{self.board_name}.log", folder=self.bench.folder)
+                      log=self.console, folder=self.bench.folder)
         self.boards.append(board)
         board.wait(r"^tocsin \S+ on ", 15)
         board.wait(r"network: address ", 15)
         board.wait_prompt()
         return board
 
-    def tap(self, port, attack=None):
-        return Tap(self.bench, port, attack)
+    def power_again(self, board):
+        """Cuts the power, and starts the board with the same flash."""
+        board.cut_power(self.random.random() < 0.5)
+        self.expect(board.wait_end(30), "QEMU ended")
+        board.stop()
+        return self.boot(image=self.folder / "flash.img")
+
+    def reboot(self, board):
+        since = board.mark()
+        self.expect(board.command("reboot")[-1] == "ok", "reboot")
+        self.wait_boot(board, since)
+
+    def wait_boot(self, board, since, limit_s=15):
+        board.wait(r"^tocsin \S+ on ", limit_s, since)
+        board.wait(r"network: address ", 15, since)
+        board.wait_prompt()
+
+    def fill(self, image, *what):
+        """Fills an image's log: see tools/fillflash.c."""
+        tool = flash_tool_of(self.board_name).with_name(f"fillflash-{self.board_name}")
+        subprocess.run([tool, image, *what], check=True, timeout=60)
+
+    def tap(self, port, attack=None, at=None):
+        return Tap(self.bench, port, attack, at)
 
     def evil(self, script, mode="implicit", **more):
         return Evil(self.bench, self.certificates, script, mode, **more)
+
+    def gate(self, port):
+        return Gate(self.bench, self.certificates, port)
 
     # Doing.
 
@@ -120,6 +160,12 @@ class Case:
         answer = board.command(f"alert {severity} {text}")
         self.expect(answer[-1] == "ok", f"alert: {answer}")
         return int(re.match(r"alert (\d+) is queued", answer[0])[1])
+
+    def alert_line(self, board, text, severity="err"):
+        """Types an alert that may become of a digest or of another one; says what became of it."""
+        answer = board.command(f"alert {severity} {text}")
+        self.expect(answer[-1] == "ok", f"alert: {answer}")
+        return answer[0]
 
     def logger(self, text, priority="auth.crit", tag="sshd", port=None, rfc="--rfc5424"):
         subprocess.run(["logger", "--udp", "--server", "127.0.0.1", "--port", str(port or self.syslog), rfc,
