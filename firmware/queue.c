@@ -25,6 +25,7 @@
 
 /* What changes, at the beginning of both an alert's payload and a mark's. */
 #define STATE_BYTES 32
+enum { STATE_FOLDED = 1, STATE_DIGEST = 2, STATE_DAMAGED = 4, STATE_RETRIED = 8 };
 #define ALERT_FIXED_BYTES (STATE_BYTES + 24)
 #define ALERT_PAYLOAD_MAX                                                                        \
     (ALERT_FIXED_BYTES + sizeof((struct alert *)0)->source + sizeof((struct alert *)0)->sender + \
@@ -125,7 +126,8 @@ static void put_state(uint8_t out[STATE_BYTES], const struct queue_item *item, u
     out[0] = item->event;
     out[1] = item->attempts;
     out[2] = item->pending_mask;
-    out[3] = (uint8_t)(item->folded | item->digest << 1 | item->retried << 3);
+    out[3] = (item->folded ? STATE_FOLDED : 0) | (item->digest ? STATE_DIGEST : 0) |
+             (item->retried ? STATE_RETRIED : 0);
     put_u16(out + 4, item->code);
     put_u32(out + 8, item->count);
     put_u32(out + 12, alert);
@@ -139,9 +141,9 @@ static void get_state(const uint8_t in[STATE_BYTES], struct queue_item *item)
     item->event = in[0];
     item->attempts = in[1];
     item->pending_mask = in[2];
-    item->folded = in[3] & 1;
-    item->digest = in[3] >> 1 & 1;
-    item->retried = in[3] >> 3 & 1;
+    item->folded = (in[3] & STATE_FOLDED) != 0;
+    item->digest = (in[3] & STATE_DIGEST) != 0;
+    item->retried = (in[3] & STATE_RETRIED) != 0;
     item->code = get_u16(in + 4);
     item->count = get_u32(in + 8);
     item->event_unix_ms = get_u64(in + 16);
@@ -535,7 +537,7 @@ static int carry(void *context, const struct journal_record *record)
     }
     put_state(bytes, &item, 0);
     if (again.damaged) {
-        bytes[3] |= 4; /* Its sum is right from now on, its text is not. */
+        bytes[3] |= STATE_DAMAGED; /* Its sum is right from now on, its text is not. */
     }
     part.size = (size_t)length;
     error = journal_append(queue->journal, JOURNAL_ALERT, record->number, &part, 1, &address);
@@ -606,7 +608,7 @@ static int mark(struct queue *queue, unsigned index, const struct queue_item *it
 
 static int remove_at(struct queue *queue, unsigned index, enum queue_event event, uint16_t code)
 {
-    struct queue_item item = {.sequence = 0};
+    struct queue_item item;
     int error = 0;
 
     if (!load(queue, index, &item)) {
@@ -876,7 +878,7 @@ static void parse_alert(const uint8_t *bytes, size_t length, bool damaged, struc
 
     memset(&item, 0, sizeof item);
     get_fixed(bytes, &item);
-    alert->damaged = damaged || (bytes[3] & 4) != 0;
+    alert->damaged = damaged || (bytes[3] & STATE_DAMAGED) != 0;
     if (damaged) {
         doubt(&item);
     }
