@@ -517,6 +517,24 @@ static void replace_seed(struct workload *workload)
     }
 }
 
+void workload_mount(struct workload *workload)
+{
+    forget_ram(workload);
+    mount(workload);
+}
+
+const char *workload_fault(struct workload *workload, const struct workload_alert *alert)
+{
+    struct queue_item item;
+    const char *fault;
+
+    if (!queue_find(&workload->queue, alert->item.sequence, &item)) {
+        return "alert lost";
+    }
+    fault = item_fault(&alert->item, &item);
+    return fault != NULL ? fault : text_fault(workload, alert);
+}
+
 void workload_boot(struct workload *workload, const struct workload_model *other)
 {
     static struct workload_model after;

@@ -102,6 +102,12 @@ void workload_do(struct workload *workload, enum workload_op op);
  * found. Power may be lost in it. */
 void workload_boot(struct workload *workload, const struct workload_model *other);
 
+/* A reset as far as mounting: nothing is written, nothing compared. */
+void workload_mount(struct workload *workload);
+
+/* What is wrong with one alert of the model; NULL: it is there, as it was told to be queued. */
+const char *workload_fault(struct workload *workload, const struct workload_alert *alert);
+
 /* Compares without a reset. */
 void workload_compare(struct workload *workload);
 
