@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""`make run`: the whole way of an alert, from a syslog message to a mail in a mailbox.
+"""`make run`: the whole way of an alert, from a syslog message to a mail in a mailbox, and over a power cut.
 
 Without --config: Exim and Dovecot (and chrony for the time) are started on loopback with a CA of their own, the
-board boots in QEMU, `logger` sends it a syslog message, and the mail is read back over POP3 inside TLS. With
+board boots in QEMU, `logger` sends it a syslog message, and the mail is read back over POP3 inside TLS. Then its
+cable is pulled, an alert is queued, the power is cut, and the mail is read when both are back. With
 --config the board uses that configuration and the servers it names; nothing else is started, and the proof is
 the server's own reply. --interactive leaves the console to you afterwards.
 """
@@ -31,6 +32,7 @@ LIMIT_S = 120     # Of the whole run, the person's own time at the console not c
 BOOT_S = 20
 DELIVERY_S = 45
 SYSLOG_TEXT = "Failed password for root from 192.0.2.7 port 51122 ssh2"
+OUTAGE_TEXT = "pump 3 stopped"
 
 
 class Failure(Exception):
@@ -180,12 +182,35 @@ def prove(screen, board, dovecot, syslog):
     wait_accepted(board, queued[1], since)
     if dovecot is None:
         return
-    mails = wait_for(lambda: [mail for mail in dovecot.read("admin") if SYSLOG_TEXT in mail.get_content()],
-                     DELIVERY_S, 0.1)
+    message = find_mail(dovecot, SYSLOG_TEXT)
+    screen.step(f"The mail, from {DOMAIN}'s mailbox `admin`, over POP3 inside TLS")
+    screen.mail(message)
+
+
+def find_mail(dovecot, text):
+    mails = wait_for(lambda: [mail for mail in dovecot.read("admin") if text in mail.get_content()], DELIVERY_S, 0.1)
     if not mails:
         raise Failure(f"the server took the mail, but it was not in the mailbox within {DELIVERY_S} s")
-    screen.step(f"The mail, from {DOMAIN}'s mailbox `admin`, over POP3 inside TLS")
-    screen.mail(mails[0])
+    return mails[0]
+
+
+def queue_and_cut(screen, board):
+    """Without a network, an alert is acknowledged, and the power fails. Returns its number."""
+    screen.step("The cable is pulled, an alert is queued, and the power is cut")
+    board.set_link(False)
+    since = board.mark()
+    board.command(f"alert crit {OUTAGE_TEXT}")
+    number = board.wait(r"alert (\d+) is queued", 10, since)[1]
+    board.cut_power()
+    return number
+
+
+def prove_again(screen, board, dovecot, number):
+    """Power and cable are back: the alert arrives."""
+    board.wait(r"network: address (\S+)", BOOT_S)
+    wait_accepted(board, number, 0)
+    message = find_mail(dovecot, OUTAGE_TEXT)
+    screen.note(f"In the mailbox: {message['Subject']}")
 
 
 def leave_console(screen, board, syslog):
@@ -232,8 +257,12 @@ def run(options, screen):
                 prove(screen, board, dovecot, syslog)
                 board.on_line = None
                 answer = board.command("status")
-                screen.step("Figures")
-                figures(screen, board, answer, counter)
+                if dovecot is not None and not options.interactive:
+                    board.on_line = screen.console
+                    queued = queue_and_cut(screen, board)
+                else:
+                    screen.step("Figures")
+                    figures(screen, board, answer, counter)
             except Failure as failure:
                 if not options.interactive:
                     raise
@@ -244,6 +273,12 @@ def run(options, screen):
                 leave_console(screen, board, syslog)
             if problem:
                 raise problem
+        if dovecot is not None and not options.interactive:
+            screen.step("Power and cable are back")
+            with Board(options.board, elf, image, (), (), on_line=screen.console, folder=bench.folder) as again:
+                prove_again(screen, again, dovecot, queued)
+            screen.step("Figures")
+            figures(screen, board, answer, counter)
 
 
 def main():
