@@ -203,32 +203,44 @@ static void queue_summary(struct app *app, const char *title)
 }
 
 #define ENDURANCE 100000 /* Erases a block: what data sheets of SPI and CFI NOR promise. */
+#define YEARS_SHOWN_MAX 1000
 
-/* Wear, and what the rate so far leaves. */
+/* How many years the ring lasts if as much is programmed as since the start; the worst block
+ * counts. 0: less than one. */
+static uint32_t years_left(struct app *app, const struct journal_wear *wear, uint32_t hours)
+{
+    uint32_t block_kb = app->platform.board->flash->erase_bytes / 1024;
+    uint32_t worn = wear->max < ENDURANCE ? wear->max : ENDURANCE;
+    uint32_t left_kb = (ENDURANCE - worn) * (wear->blocks * block_kb / 16) * 16;
+    uint32_t kb_an_hour = app->journal.bytes_programmed / hours / 1024 + 1; /* Rounded up. */
+    uint32_t kb_a_year = kb_an_hour < UINT32_MAX / 8766 ? kb_an_hour * 8766 : UINT32_MAX;
+
+    return left_kb / kb_a_year;
+}
+
+/* Wear, and what the rate since the start leaves. */
 static void status_flash(struct app *app)
 {
     char line[LINE_BYTES];
     struct text text = text_begin(line, sizeof line);
+    uint32_t hours = text_seconds(app->platform.board->millis()) / 3600;
     struct journal_wear wear;
-    uint64_t unix_ms = app_unix_ms(app);
-    uint32_t since = app->queue.books.since_unix_s;
-    uint32_t days = unix_ms != 0 && since != 0 ? (text_seconds(unix_ms) - since) / 86400 : 0;
 
-    journal_wear(&app->journal, &wear);
     if (app->journal.problem != NULL) {
         app_print(app, "flash    %s; alerts are kept in RAM", app->journal.problem);
         return;
     }
+    journal_wear(&app->journal, &wear);
     text_format(&text, "flash    %u blocks, erased %u to %u times of " NUMBER(ENDURANCE),
                 (unsigned)wear.blocks, (unsigned)wear.min, (unsigned)wear.max);
-    if (days > 0 && wear.total > wear.blocks) {
-        uint32_t left = wear.max < ENDURANCE ? (ENDURANCE - wear.max) * wear.blocks : 0;
-        uint32_t years = left / (wear.total / days + 1) / 365;
-
-        text_format(&text, ", at this rate %s%u years left", years > 1000 ? "over " : "",
-                    (unsigned)(years > 1000 ? 1000 : years));
+    if (hours == 0) {
+        text_add(&text, "; the years left are known after an hour");
     } else {
-        text_add(&text, ", years left: not known before a day and a turn of the ring");
+        uint32_t years = years_left(app, &wear, hours);
+
+        text_format(&text, "; %s%u years left at the rate since the start",
+                    years > YEARS_SHOWN_MAX ? "over " : "",
+                    (unsigned)(years > YEARS_SHOWN_MAX ? YEARS_SHOWN_MAX : years));
     }
     app_print(app, "%s", line);
     app_print(app, "         since the start %u bytes programmed, %u blocks erased",

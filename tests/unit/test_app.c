@@ -389,6 +389,22 @@ static void test_reset_at_each_reply(void **state)
     begin(COMMON);
 }
 
+/* 16 blocks of 4 KB bear 6,400,000 KB, at 1 KB an hour for 730 years. */
+static void test_wear(void **state)
+{
+    (void)state;
+    begin(COMMON);
+    set_clock();
+    sim_device_type(&device, "status\r");
+    assert_true(on_screen("16 blocks, erased 0 to 1 times of 100000; the years left are known"));
+    sim_device_run(&device, 2 * 3600000);
+    sim_device_type(&device, "status\r");
+    assert_true(on_screen("; 730 years left"));
+    device.app.journal.bytes_programmed = 2 * 730 * 1024; /* So much in these two hours. */
+    sim_device_type(&device, "status\r");
+    assert_true(on_screen("; 0 years left"));
+}
+
 /* A log that cannot be written: the alert still goes, and the person is told. */
 static void test_without_a_log(void **state)
 {
@@ -716,6 +732,7 @@ int main(void)
         cmocka_unit_test_teardown(test_queue_survives, end),
         cmocka_unit_test_teardown(test_reset_at_each_reply, end),
         cmocka_unit_test_teardown(test_without_a_log, end),
+        cmocka_unit_test_teardown(test_wear, end),
         cmocka_unit_test_teardown(test_answers, end),
         cmocka_unit_test_teardown(test_typed_alert, end),
         cmocka_unit_test_teardown(test_queue_commands, end),
