@@ -116,7 +116,7 @@ size: firmwares ## flash and RAM by part, for each board
 docs: firmwares tools ## renew the tables in docs/config.md and README.md from the code
 	@$(PYTHON) tools/docs.py --update
 
-bench: board deps firmware tools ## guest instructions of a whole send and of its parts
+bench: board deps firmware tools ## guest instructions of a whole send and of its parts; what the queue costs
 	@$(PYTHON) tools/bench.py --board $(BOARD) $(if $(UPDATE),--update)
 
 clean: ## remove all products but the fetched sources and servers

@@ -1,17 +1,22 @@
 #!/usr/bin/env python3
-"""Guest instructions of a whole send, from reset to the server's 250, and of its parts.
+"""Guest instructions of a whole send, from reset to the server's 250, and of its parts; what the
+queue in flash costs.
 
     bench.py --board BOARD [--update]
 
 The board runs in QEMU with tools/plugin/marks.c, against the bench's own mail server, once for each
-kind of certificate. Marks are the empty functions of firmware/main.c; public-key operations are
-counted from their first instruction to the return to their caller. --update writes the tables into
-README.md.
+kind of certificate. Marks are the empty functions of firmware/main.c; public-key operations, the
+mount of the log and the operations of the flash are counted from their first instruction to the
+return to their caller. For the queue, a board gets 1,000 alerts while its server is away, and sends
+them when it comes back. --update writes the tables into README.md.
 """
 
 import argparse
 import re
+import socket
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import size
@@ -44,9 +49,18 @@ CALLS = [
     ("ECDSA verification", r"^ecdsa_i\d\d_vrfy_asn1\.c", r"br_ecdsa_i\d\d_vrfy_asn1"),
     ("RSA verification", r"^rsa_\w+_pkcs1_vrfy\.c", r"br_rsa_\w+_pkcs1_vrfy"),
 ]
+# What the queue is measured by.
+QUEUE_CALLS = [
+    ("mount", r"", "queue_init"),
+    ("program", r"", r"\w+_nor_program"),
+    ("erase", r"", r"\w+_nor_erase"),
+]
 CHAINS = {"ecdsa": "ECDSA P-256", "rsa": "RSA-2048"}
 RUN_LIMIT_S = 180
 MAIL_LIMIT_S = 60
+ALERTS = 1000
+ALERT_TEXT = "EXT4-fs error (device sda1): ext4_lookup: deleted inode referenced: number {}"
+DRAIN_LIMIT_S = 120
 MARKS = ["boot", "address", "begin", "connect", "tls_ready", "auth", "accepted"]
 
 
@@ -67,7 +81,7 @@ def bench_part(entry):
     return next(name for name, pattern in BEARSSL if re.search(pattern, object_name(entry)))
 
 
-def make_table(board, path):
+def make_table(board, path, calls=tuple(CALLS)):
     """Write the plugin's table of ranges, marks and calls from the firmware's map."""
     build = ROOT / "build" / board
     sections = size.sections_of(build / "firmware.elf")
@@ -78,10 +92,10 @@ def make_table(board, path):
         ranges.append((address, address + count, bench_part(entry)))
         # Of a function that the compiler split, the one that is called bears no ".part".
         function = section if ".part." in section else size.symbol_of(section)
-        for name, where, what in CALLS:
+        for name, where, what in calls:
             if re.search(where, object_name(entry)) and re.fullmatch(what, function):
                 points.append(("call", name, address))
-        if function.startswith("mark_"):
+        if function.removeprefix("mark_") in MARKS:
             points.append(("mark", function.removeprefix("mark_"), address))
     missing = set(MARKS) - {name for kind, name, _ in points if kind == "mark"}
     if missing:
@@ -114,13 +128,13 @@ def read_counts(path):
     return marks, calls
 
 
-def plugin(board, folder):
+def plugin(board, folder, calls=tuple(CALLS)):
     """Arguments that make QEMU count; and the file that it writes, for read_counts()."""
     module = ROOT / "build" / "tools" / "marks.so"
     if not module.is_file():
         raise Failure("the QEMU plugin is not built: make tools")
     table, out = Path(folder) / "marks.table", Path(folder) / "marks.out"
-    make_table(board, table)
+    make_table(board, table, calls)
     paths = [str(path).replace(",", ",,") for path in (module, table, out)]
     return ["-plugin", "{},table={},out={}".format(*paths)], out
 
@@ -129,6 +143,132 @@ def instructions_to_accepted(out):
     """Guest instructions from reset to the server's first 250; None: it did not come."""
     marks, _ = read_counts(out)
     return next((count for name, count, _ in marks if name == "accepted"), None)
+
+
+# ---- the queue -----------------------------------------------------------------------------------
+
+
+class QueueRun:
+    """A board whose server is away and comes back; see measure_queue()."""
+
+    def __init__(self, board, bench):
+        from device import GUEST_HOST, flash_tool_of, make_image, settings, text_of
+        from peers import Certificates, Chrony, Dovecot, Exim
+        certificates = Certificates(bench)
+        dovecot = Dovecot(bench, certificates, ["admin"])
+        self.exim = Exim(bench, dovecot, ["ecdsa"])
+        chrony = Chrony(bench)
+        self.board, self.bench, self.dovecot = board, bench, dovecot
+        self.port, self.syslog = bench.free_port(), bench.free_port()
+        config = settings(self.port, "implicit", certificates.root(), ["admin"], dovecot.user,
+                          dovecot.password, sntp=f"{GUEST_HOST}:{chrony.port}", alert_boot="no",
+                          repeat_window="off", alerts_per_hour="off", retry_min="60",
+                          retry_max="60")
+        self.tool = flash_tool_of(board)
+        self.image = bench.folder / "flash.img"
+        make_image(self.tool, bench.write("device.conf", text_of(config)), self.image)
+
+    def fill(self, *what):
+        tool = self.tool.with_name(f"fillflash-{self.board}")
+        subprocess.run([tool, self.image, *what], check=True, timeout=60)
+
+    def start(self):
+        from board import Board
+        from device import elf_of
+        extra, self.out = plugin(self.board, self.bench.folder, tuple(QUEUE_CALLS))
+        device = Board(self.board, elf_of(self.board), self.image,
+                       [("udp", self.syslog, 514)], extra)
+        device.wait("network: address", MAIL_LIMIT_S)
+        return device
+
+    def mount(self):
+        """Guest instructions of one mount, and what `status` says of the queue."""
+        with self.start() as device:
+            status = "\n".join(device.command("status"))
+        _, calls = read_counts(self.out)
+        return next(end - begin for name, begin, end in calls if name == "mount"), status
+
+    def queue(self, device):
+        """Gives the device alerts by syslog, each when the one before is in flash."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+            for number in range(1, ALERTS + 1):
+                since = device.mark()
+                text = ALERT_TEXT.format(number)
+                line.sendto(f"<27>1 - web1.example.test kernel - - - {text}".encode(),
+                            ("127.0.0.1", self.syslog))
+                device.wait(rf"alert \d+ from .*number {number}$", MAIL_LIMIT_S, since)
+
+    def deliver(self, device):
+        """The server comes back; until all are accepted."""
+        from peers import Tap
+        tap = Tap(self.bench, self.exim.port("implicit"), at=self.port)
+        device.command("queue retry")
+        device.wait(" accepted by ", DRAIN_LIMIT_S, count=ALERTS)
+        time.sleep(1)
+        return len(tap.conversations)
+
+
+def flash_use(status):
+    """(bytes programmed, blocks erased) since the start, as `status` says."""
+    found = re.search(r"since the start (\d+) bytes programmed, (\d+) blocks erased",
+                      "\n".join(status))
+    if not found:
+        raise Failure("`status` does not tell the bytes programmed")
+    return int(found[1]), int(found[2])
+
+
+def programs(out):
+    """[(begin, end)] of the flash's program operations so far."""
+    return [(begin, end) for name, begin, end in read_counts(out)[1] if name == "program"]
+
+
+def measure_queue(board):
+    """Rows (label, figure) of the queue in flash."""
+    from peers import Bench
+    with Bench("bench-queue", limit_s=2 * RUN_LIMIT_S) as bench:
+        run = QueueRun(board, bench)
+        empty, _ = run.mount()
+        with run.start() as device:
+            start = flash_use(device.command("status"))
+            before = len(programs(run.out))
+            run.queue(device)
+            queued = flash_use(device.command("status"))
+            middle = len(programs(run.out))
+            connections = run.deliver(device)
+            sent = flash_use(device.command("status"))
+        done = programs(run.out)
+        accepted = next(count for name, count, _ in read_counts(run.out)[0] if name == "accepted")
+        arrived = len(run.dovecot.wait("admin", ALERTS, DRAIN_LIMIT_S))
+        run.fill("ring")
+        run.fill("queue", str(ALERTS))
+        full, status = run.mount()
+    if arrived != ALERTS:
+        raise Failure(f"{arrived} of {ALERTS} mails came")
+    if f"waiting {ALERTS}," not in status:
+        raise Failure(f"the full log does not hold {ALERTS} alerts:\n{status}")
+    return [
+        ("mount of an empty log, instructions", f"{empty:,}"),
+        (f"mount of a log with all blocks used and {ALERTS:,} alerts queued, instructions",
+         f"{full:,}"),
+        ("an alert from syslog to flash, instructions",
+         f"{(done[middle - 1][1] - done[before][0]) // ALERTS:,}"),
+        ("an alert from flash to 250 over the open connection, instructions",
+         f"{(done[-1][1] - accepted) // (ALERTS - 1):,}"),
+        (f"{ALERTS:,} alerts queued while the server was away, then delivered: connections",
+         f"{connections:,}"),
+        ("an alert queued: bytes programmed", f"{(queued[0] - start[0]) / ALERTS:,.1f}"),
+        ("an alert delivered: bytes programmed", f"{(sent[0] - queued[0]) / ALERTS:,.1f}"),
+        ("an alert queued and delivered: program operations",
+         f"{(len(done) - before) / ALERTS:,.2f}"),
+        ("an alert queued and delivered: bytes erased",
+         f"{(sent[1] - start[1]) * erase_bytes(board) / ALERTS:,.1f}"),
+        (f"{ALERTS:,} alerts queued and delivered: blocks erased", f"{sent[1] - start[1]}"),
+    ]
+
+
+def erase_bytes(board):
+    from case import geometry
+    return geometry(board)["FLASH_ERASE_BYTES"]
 
 
 # ---- the run -------------------------------------------------------------------------------------
@@ -199,8 +339,8 @@ def parts_of(marks):
     return first_and_second(marks)[0]["accepted"][1]
 
 
-def markdown(board, results):
-    """One table of what is done, one of where the instructions are spent."""
+def markdown(board, results, queue):
+    """One table of what is done, one of where the instructions are spent, one of the queue."""
     kinds = list(results)
     lines = []
     for title, columns in (("guest instructions", {kind: results[kind][0] for kind in kinds}),
@@ -218,18 +358,21 @@ def markdown(board, results):
                      for kind in kinds]
             lines.append(f"| {shown} | " + " | ".join(cells) + " |")
         lines.append("")
-    return "\n".join(lines).rstrip()
+    lines += [f"| {board}: the queue in flash | |", "|---|---:|"]
+    lines += [f"| {label} | {figure} |" for label, figure in queue]
+    return "\n".join(lines)
 
 
 def plain(table):
     """A Markdown table for the screen."""
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    width = max(len(row[0]) for row in rows) + 2
     for row in rows:
         if row == [""]:
             print()
         elif not row[0].startswith("---"):
             label = row[0].replace("&nbsp;", " ")
-            print(f"{label:44}" + "".join(f"{cell:>16}" for cell in row[1:]))
+            print(f"{label:{width}}" + "".join(f"{cell:>16}" for cell in row[1:]))
 
 
 def main():
@@ -246,7 +389,8 @@ def main():
             parts = sorted(parts_of(marks).items(), key=lambda item: -item[1])
             results[title] = (rows_of(marks, calls), [item for item in parts if item[1]])
             stack = next((line for line in status if line.startswith("stack")), None)
-        table = markdown(board, results)
+        print(f"bench: {board}, {ALERTS:,} alerts for a server that is away", flush=True)
+        table = markdown(board, results, measure_queue(board))
         print()
         plain(table)
         print(f"\n{stack or ''}")
