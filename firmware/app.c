@@ -15,6 +15,7 @@
 #define REBOOT_MS 100 /* The answer gets out first. */
 #define CHECKPOINT_MS 3600000
 #define CLOCK_BACK_MS 86400000
+#define CLOCK_WAIT_MS_MAX 300000 /* For SNTP, where a mail can go without it. */
 #define REPORT_MS_MIN 60000
 #define FACILITY_DEVICE 255
 
@@ -428,6 +429,17 @@ void app_start(struct app *app)
     console_prompt(&app->console);
 }
 
+/* Certificates cannot be checked without the time. In clear text a mail can go without its Date,
+ * which the server then writes: better that than never. */
+static bool clock_is_needed(const struct app *app)
+{
+    if (app->clock_unix_ms != 0) {
+        return false;
+    }
+    return app->config.tls != SMTP_TLS_OFF || (app->config.sntp[0].host[0] != '\0' &&
+                                               app->platform.board->millis() < CLOCK_WAIT_MS_MAX);
+}
+
 const char *app_blocked(struct app *app, enum sender_stage *stage)
 {
     struct network_status status;
@@ -448,8 +460,10 @@ const char *app_blocked(struct app *app, enum sender_stage *stage)
         return status.dhcp ? "no address yet from DHCP" : "no address is configured";
     }
     *stage = SENDER_CLOCK;
-    if (app->clock_unix_ms == 0) {
-        return "the time is not known yet: no answer from SNTP";
+    if (clock_is_needed(app)) {
+        return app->config.sntp[0].host[0] != '\0'
+                   ? "the time is not known yet: no answer from SNTP"
+                   : "the time is not known, and certificates cannot be checked: `sntp` is off";
     }
     *stage = SENDER_TLS;
     if (app->config.tls != SMTP_TLS_OFF && !random_ready(&app->random)) {

@@ -188,14 +188,18 @@ static void queue_summary(struct app *app, const char *title)
     uint64_t due_ms = sender_deadline(&app->sender);
     unsigned waiting, given_up;
     bool any = count_queue(app, &waiting, &given_up, &oldest);
+    enum sender_stage stage;
 
     text_format(&text, "%swaiting %u, given up %u, displaced %u", title, waiting, given_up,
                 (unsigned)app->queue.books.displaced);
     if (any) {
-        text_format(&text, ", oldest %u since ", (unsigned)oldest.sequence);
+        text_format(&text, ", oldest %u", (unsigned)oldest.sequence);
+    }
+    if (any && age_s(app, &oldest) > 0) {
+        text_add(&text, " for ");
         add_duration(&text, age_s(app, &oldest));
     }
-    if (due_ms != UINT64_MAX && any && !app->sender.running) {
+    if (due_ms != UINT64_MAX && any && !app->sender.running && app_blocked(app, &stage) == NULL) {
         text_add(&text, ", next try in ");
         add_duration(&text, due_ms > now_ms ? text_seconds(due_ms - now_ms + 999) : 0);
     }

@@ -242,6 +242,24 @@ static void test_time_from_sntp(void **state)
     assert_true(on_screen("SNTP"));
 }
 
+/* In clear text the time is waited for, but not for ever; without SNTP not at all. */
+static void test_no_time(void **state)
+{
+    (void)state;
+    begin(COMMON QUIET);
+    datagram("<27>gate: without a date");
+    sim_device_run(&device, 290000);
+    assert_int_equal(device.server.connections, 0);
+    sim_device_run(&device, 15000);
+    assert_non_null(mail_with("without a date"));
+    assert_null(strstr(mail_with("without a date"), "\nDate:"));
+    sim_device_end(&device);
+    begin(COMMON QUIET "sntp = off\n");
+    datagram("<27>gate: at once");
+    sim_device_run(&device, 2000);
+    assert_int_equal(taken("at once"), 1);
+}
+
 static void test_time_from_rtc(void **state)
 {
     (void)state;
@@ -611,7 +629,7 @@ static void test_test_fails(void **state)
     device.network.link_up = true;
     device.network.address = 0;
     assert_test_fails("address", "DHCP");
-    device.network.address = 0x0900020A;
+    sim_device_boot(&device, RESET_POWER_ON, ""); /* In the first minutes the time is waited for. */
     assert_test_fails("clock", "SNTP");
     set_clock();
     device.server.no_open = "no such host name";
@@ -726,6 +744,7 @@ int main(void)
         cmocka_unit_test_teardown(test_link_flaps, end),
         cmocka_unit_test_teardown(test_link_alert_off, end),
         cmocka_unit_test_teardown(test_time_from_sntp, end),
+        cmocka_unit_test_teardown(test_no_time, end),
         cmocka_unit_test_teardown(test_time_from_rtc, end),
         cmocka_unit_test_teardown(test_displaced, end),
         cmocka_unit_test_teardown(test_displaced_beside_refused, end),
