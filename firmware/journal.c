@@ -203,13 +203,14 @@ static bool find_newest(struct journal *journal, struct flash_header *newest)
 
 /* Walks the records of one block. Returns where they end, or E_IO in *error. */
 static uint32_t walk_block(const struct journal *journal, uint32_t block,
-                           const struct flash_header *header, bool payloads,
+                           const struct flash_header *header,
                            void (*visit)(void *context, const struct place *place), void *context,
                            int *error)
 {
     const struct flash *flash = journal->flash;
     uint32_t end = block + flash->erase_bytes;
     uint32_t at = block + header->offset;
+    uint32_t beyond = at; /* End of a record that is damaged. */
 
     while (at < end) {
         struct place place;
@@ -222,13 +223,21 @@ static uint32_t walk_block(const struct journal *journal, uint32_t block,
         if (place.state == FLASH_EMPTY) {
             break;
         }
-        if (place.state == FLASH_GOOD && payloads) {
+        if (place.state == FLASH_GOOD) {
             check_payload(flash, header->word[BLOCK_SALT], &place.record);
         }
-        visit(context, &place);
-        at += place.span;
+        if (place.state == FLASH_GOOD || at >= beyond) {
+            visit(context, &place);
+        }
+        if (place.record.damaged) {
+            /* A torn header may read right only now: look for what was written behind it then. */
+            beyond = at + place.span > beyond ? at + place.span : beyond;
+            at += FLASH_UNIT_BYTES;
+        } else {
+            at += place.span;
+        }
     }
-    return at;
+    return at > beyond ? at : beyond;
 }
 
 /* 1: the block holds records that count; 0: it does not; E_IO: nobody can tell. */
@@ -339,7 +348,7 @@ static int walk_all(const struct journal *journal, struct journal *mounted,
                 mounted->next_number = header.word[BLOCK_NUMBER];
             }
         }
-        end = walk_block(journal, block, &header, true, visit, context, &error);
+        end = walk_block(journal, block, &header, visit, context, &error);
         if (mounted != NULL && block == journal->block) {
             /* An older format's block is not written to. */
             mounted->next = header.version == FLASH_FORMAT_VERSION &&
@@ -645,7 +654,7 @@ static int clean_block(struct journal *journal, uint32_t block)
 
     if (counts > 0) {
         journal->carrying = true;
-        walk_block(journal, block, &header, false, visit_carried, &carrier, &error);
+        walk_block(journal, block, &header, visit_carried, &carrier, &error);
         journal->carrying = false;
     }
     return carrier.error < 0 ? carrier.error : error;
