@@ -28,6 +28,9 @@ enum { BLOCK_BOOTS, BLOCK_SALT, BLOCK_ERASES, BLOCK_NUMBER };
 #define ATTEMPTS 4     /* Blocks that may fail under one record. */
 #define CLEAN_BLOCKS 2 /* Kept free of what is alive, after the newest. */
 
+/* docs/flash-format.md says so; pointers of 32 bits. */
+_Static_assert(sizeof(void *) > 4 || sizeof(struct journal) <= 144, "RAM is what the page says");
+
 static const char unreadable[] = "the flash does not answer";
 static const char foreign[] =
     "the flash was written by another version, which this one cannot read";

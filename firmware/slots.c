@@ -17,6 +17,9 @@ enum { SLOT_LENGTH, SLOT_CRC, SLOT_FLAGS }; /* Words of the header. */
 
 /* Each byte has as many bits of one kind as of the other, whatever the erased value. */
 enum mark { MARK_STARTED, MARK_CONFIRMED, MARK_REJECTED, MARK_SAID, MARK_COUNT };
+/* docs/flash-format.md says so; pointers of 32 bits. */
+_Static_assert(sizeof(void *) > 4 || sizeof(struct slots) <= 88, "RAM is what the page says");
+
 static const uint8_t mark_byte[MARK_COUNT] = {0x5A, 0xA5, 0x3C, 0xC3};
 
 _Static_assert(MARKS_OFFSET + MARK_COPIES * MARK_COUNT * FLASH_UNIT_BYTES == WHY_OFFSET,
