@@ -33,7 +33,7 @@ from peers import Bench, Certificates, Chrony, Dovecot, Exim, Gate, PeerError  #
 from peers.bench import wait_for  # noqa: E402
 
 LOGS = ROOT / "build" / "logs"
-CUTS = 50           # For each board.
+CUTS = 40           # For each board.
 LIFE_S = 1.5        # A life whose cut has not come by then ends here.
 DRAIN_S = 90
 QUEUED = re.compile(r"^alert (\d+) is queued")
@@ -60,7 +60,7 @@ class Plan:
     def __init__(self, seed, board, life):
         draw = random.Random(f"{seed} {board} {life}")
         self.orderly = draw.random() < 0.5  # Of QEMU's end, not of the board's.
-        self.near = draw.randint(1500, 5000) if draw.random() < 0.3 else None  # Bytes to the end of a block.
+        self.near = draw.randint(1500, 5000) if draw.random() < 0.2 else None  # Bytes to the end of a block.
         self.kind = draw.choices(["operation", "stage", "queueing", "time"], [5, 5, 3, 1])[0]
         self.actions = [self._action(draw, f"cut {seed}-{life}-{index}") for index in range(draw.randint(2, 7))]
         self.delay_s = draw.choice([0, draw.uniform(0, 0.02), draw.uniform(0, 0.3)])
