@@ -357,7 +357,7 @@ static bool is_full(const struct slots *slots, size_t more)
 int slots_stage_push(struct slots *slots, const void *text, size_t size)
 {
     const uint8_t *bytes = text;
-    uint32_t unit = slots->flash != NULL ? slots->flash->program_bytes : 0;
+    uint32_t unit;
 
     if (!slots->staging) {
         return E_MISSING;
@@ -365,6 +365,7 @@ int slots_stage_push(struct slots *slots, const void *text, size_t size)
     if (is_full(slots, size)) {
         return E_SPACE;
     }
+    unit = slots->flash->program_bytes;
     slots->stage.crc = crc32_update(slots->stage.crc, text, size);
     while (size > 0) {
         uint32_t used = slots->stage.size % unit;
