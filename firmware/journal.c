@@ -363,6 +363,16 @@ static int walk_all(const struct journal *journal, struct journal *mounted,
     return error;
 }
 
+/* Whether both headers of a block are as they were written. */
+static bool is_opened_whole(const struct flash *flash, uint32_t block)
+{
+    struct flash_header header, copy;
+
+    return flash_header_read(flash, block, MAGIC, &header) == FLASH_GOOD && !header.corrected &&
+           flash_header_read(flash, block + COPY_OFFSET, MAGIC, &copy) == FLASH_GOOD &&
+           !copy.corrected;
+}
+
 static void mount_newest(struct journal *journal, const struct flash_header *newest)
 {
     journal->sequence = newest->sequence;
@@ -372,6 +382,12 @@ static void mount_newest(struct journal *journal, const struct flash_header *new
         journal->problem = unreadable; /* What cannot be read may be a newer seed. */
     } else {
         skip_damaged(journal);
+    }
+    /* A header that was cut may read right now and wrong later: the block is opened once more. */
+    if (journal->next == journal->block + newest->offset &&
+        !is_opened_whole(journal->flash, journal->block)) {
+        journal->next = FLASH_NOWHERE;
+        journal->reopens = true;
     }
 }
 
@@ -739,7 +755,7 @@ static int open_next(struct journal *journal)
 {
     const struct flash *flash = journal->flash;
     uint32_t from = journal->block;
-    uint32_t first = journal->skips ? 2 : 1;
+    uint32_t first = journal->reopens ? 0 : journal->skips ? 2 : 1;
 
     if (journal->problem != NULL) {
         return E_UNSUPPORTED;
@@ -760,6 +776,7 @@ static int open_next(struct journal *journal)
                 (void)flash->erase(flash, block_after(flash, from, 1));
             }
             journal->skips = false;
+            journal->reopens = false;
             journal->prepared = false;
             prepare(journal);
             return 0;

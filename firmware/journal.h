@@ -88,6 +88,7 @@ struct journal {
     uint32_t sequence, salt, erases;
     uint32_t salt_base; /* Of the salts of blocks to come. */
     bool skips;         /* The block after the newest is damaged: not to be erased next. */
+    bool reopens;       /* The newest block's opening was cut, and nothing stands in it. */
     bool prepared;      /* The two blocks after the newest hold nothing alive. */
     bool carrying;      /* No block may be opened now. */
 };
