@@ -820,7 +820,9 @@ int journal_append(struct journal *journal, uint8_t type, uint32_t number,
         }
         *address = journal->next;
         journal->bytes_programmed += size;
-        if (write_record(journal, type, number, (uint16_t)length, parts, count) == 0) {
+        /* A bit that went bad in what was erased would be found only when it is programmed over. */
+        if (flash_is_erased(journal->flash, *address, size) &&
+            write_record(journal, type, number, (uint16_t)length, parts, count) == 0) {
             journal->next += size;
             if (type < JOURNAL_SINGLES) {
                 journal->single[type] = *address;
