@@ -27,10 +27,15 @@
 #define STATE_BYTES 32
 enum { STATE_FOLDED = 1, STATE_DIGEST = 2, STATE_DAMAGED = 4, STATE_RETRIED = 8 };
 #define ALERT_FIXED_BYTES (STATE_BYTES + 24)
+/* From a mark to what it says of where its alert stands. */
+#define MARK_ALERT_OFFSET (FLASH_UNIT_BYTES + 12)
 #define ALERT_PAYLOAD_MAX                                                                        \
     (ALERT_FIXED_BYTES + sizeof((struct alert *)0)->source + sizeof((struct alert *)0)->sender + \
      2 * ALERT_NAME_BYTES + ALERT_TEXT_BYTES + ALERT_DOMAIN_BYTES)
 #define BOOKS_BYTES (8 + 9 * 4 + LIMITS_COUNT * 8)
+
+/* docs/flash-format.md says so; pointers of 32 bits. */
+_Static_assert(sizeof(void *) > 4 || sizeof(struct queue) <= 7776, "RAM is what the page says");
 
 _Static_assert(ALERT_PAYLOAD_MAX <= JOURNAL_PAYLOAD_MAX, "an alert is one record");
 
@@ -63,12 +68,33 @@ static uint32_t unit_of(const struct queue *queue, uint32_t address)
     return (address - queue->journal->flash->log_base) / FLASH_UNIT_BYTES;
 }
 
+/* Where a mark that went bad since it was mounted says that its alert stands, if an alert of that
+ * number (0: of any) does stand there; else FLASH_NOWHERE. */
+static uint32_t alert_behind(const struct queue *queue, uint32_t mark, uint32_t number)
+{
+    const struct flash *flash = queue->journal->flash;
+    uint8_t where[4];
+    struct journal_record record;
+
+    if (flash->read(flash, mark + MARK_ALERT_OFFSET, where, sizeof where) < 0 ||
+        journal_read(queue->journal, get_u32(where), &record, where, 0) < 0 ||
+        record.type != JOURNAL_ALERT || (number != 0 && record.number != number)) {
+        return FLASH_NOWHERE;
+    }
+    return record.address;
+}
+
 static uint32_t number_at(const struct queue *queue, unsigned index)
 {
     const struct queue_volatile *slot = volatile_at(queue, queue->word[index]);
+    uint32_t address = address_of(queue, queue->word[index]);
+    uint32_t number = slot != NULL ? slot->sequence : journal_number(queue->journal, address);
 
-    return slot != NULL ? slot->sequence
-                        : journal_number(queue->journal, address_of(queue, queue->word[index]));
+    if (number == 0) {
+        address = alert_behind(queue, address, 0);
+        number = address != FLASH_NOWHERE ? journal_number(queue->journal, address) : 0;
+    }
+    return number;
 }
 
 /* The same as position(), one after the other: for when a record cannot be read, and so has no
@@ -199,13 +225,13 @@ static uint32_t alert_address(const struct queue *queue, uint32_t word, struct q
     uint32_t address = address_of(queue, word);
 
     if (journal_read(queue->journal, address, &record, bytes, sizeof bytes) < STATE_BYTES) {
-        return FLASH_NOWHERE;
+        return alert_behind(queue, address, 0);
     }
     if (record.type == JOURNAL_ALERT) {
         return address;
     }
     if (record.damaged) {
-        return FLASH_NOWHERE; /* It went bad since it was mounted. */
+        return alert_behind(queue, address, record.number);
     }
     if (item != NULL) {
         get_state(bytes, item);
@@ -313,13 +339,19 @@ static void index_remove(struct queue *queue, unsigned index)
 /* A digest takes with it what it tells of. */
 static void remove_members(struct queue *queue, uint32_t after, uint32_t digest)
 {
-    unsigned index = 0;
+    bool known;
+    unsigned index = after < digest ? position(queue, after + 1, &known) : queue->count;
 
-    while (index < queue->count && number_at(queue, index) < digest) {
-        if ((queue->word[index] & WORD_FOLDED) && number_at(queue, index) > after) {
+    while (index < queue->count) {
+        uint32_t number = queue->word[index] & WORD_FOLDED ? number_at(queue, index) : 0;
+
+        if (number >= digest) {
+            break;
+        }
+        if (number > after) {
             index_remove(queue, index);
         } else {
-            index++;
+            index++; /* Only what is folded need be read. */
         }
     }
 }
@@ -344,8 +376,17 @@ static void count_event(struct queue *queue, uint32_t word, uint8_t event)
     books->dropped += event == QUEUE_DROPPED;
 }
 
-/* The oldest of the least severe, given-up ones first, that is no more severe than severity;
- * QUEUE_MAX: none. */
+/* What is no more severe may give way; to an error or worse, also whatever was given up. What a
+ * server may have by now does not. */
+static bool may_give_way(uint32_t word, uint32_t severity)
+{
+    bool given_up = (word & WORD_REFUSED) != 0;
+
+    return (severity_of(word) >= severity || (given_up && severity <= SEVERITY_ERROR)) &&
+           (word & (WORD_TRYING | WORD_TEST)) == 0;
+}
+
+/* The oldest of the least severe, given-up ones first; QUEUE_MAX: none may give way. */
 static unsigned find_victim(const struct queue *queue, uint32_t severity, bool in_ram)
 {
     unsigned victim = QUEUE_MAX;
@@ -355,8 +396,8 @@ static unsigned find_victim(const struct queue *queue, uint32_t severity, bool i
         uint32_t word = queue->word[i];
         uint32_t rank = 1 + severity_of(word) + (word & WORD_REFUSED ? SEVERITY_COUNT : 0);
 
-        if (severity_of(word) >= severity && (word & (WORD_TRYING | WORD_TEST)) == 0 &&
-            (volatile_at(queue, word) != NULL) == in_ram && rank > worst) {
+        if (may_give_way(word, severity) && (volatile_at(queue, word) != NULL) == in_ram &&
+            rank > worst) {
             victim = i;
             worst = rank;
         }
@@ -508,7 +549,7 @@ static int carry(void *context, const struct journal_record *record)
     struct queue_item item;
     uint32_t address;
     unsigned index;
-    bool known;
+    bool known, was_damaged;
     int length;
     int error;
 
@@ -535,8 +576,9 @@ static int carry(void *context, const struct journal_record *record)
             doubt(&item);
         }
     }
+    was_damaged = again.damaged || (bytes[3] & STATE_DAMAGED) != 0;
     put_state(bytes, &item, 0);
-    if (again.damaged) {
+    if (was_damaged) {
         bytes[3] |= STATE_DAMAGED; /* Its sum is right from now on, its text is not. */
     }
     part.size = (size_t)length;
@@ -648,7 +690,7 @@ static bool room_can_be_made(const struct queue *queue, uint32_t size, uint32_t 
     for (unsigned i = 0; i < queue->count && live + size > room; i++) {
         uint32_t word = queue->word[i];
 
-        if (severity_of(word) >= severity && (word & (WORD_TRYING | WORD_TEST)) == 0) {
+        if (may_give_way(word, severity)) {
             live -= alert_bytes(queue, word);
         }
     }

@@ -4,9 +4,10 @@
  * server said 250 to it or a person dropped it. What happens to it is recorded as marks. RAM holds
  * six bytes an alert: where its newest record stands, its severity, when it is due.
  *
- * When there is no room, the oldest of the least severe gives way (those that were given up first),
- * if it is no more severe than the new one; it is counted. Where flash cannot be written, the last
- * few are kept in RAM, which `queue` shows. Cost: sizeof(struct queue), about 8 KB.
+ * When there is no room, the oldest of the least severe gives way, those that were given up first,
+ * if it is no more severe than the new one, or was given up and the new one is an error or worse;
+ * it is counted. Where flash cannot be written, the last few are kept in RAM, which `queue` shows.
+ * Cost: sizeof(struct queue), about 8 KB.
  */
 #ifndef TOCSIN_FIRMWARE_QUEUE_H
 #define TOCSIN_FIRMWARE_QUEUE_H

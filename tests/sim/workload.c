@@ -590,7 +590,8 @@ static void drop_displaced(struct workload *workload, uint8_t severity)
             i++;
             continue;
         }
-        if (model->alert[i].item.severity < severity) {
+        if (model->alert[i].item.severity < severity &&
+            !(model->alert[i].item.refused && severity <= SEVERITY_ERROR)) {
             problem(workload, "a more severe alert gave way", model->alert[i].item.sequence);
         }
         workload->displaced++;

@@ -546,6 +546,113 @@ static void test_no_flash(void **state)
     assert_int_equal(bench.queue.count, 1);
 }
 
+/* So many alerts come and go that the log goes round some times. */
+static void go_round(struct bench *bench, int alerts)
+{
+    for (int i = 0; i < alerts; i++) {
+        int number = add(bench, SEVERITY_ERROR, 40);
+
+        assert_true(number > 0);
+        finish(bench, number, QUEUE_ACCEPTED);
+    }
+}
+
+/* What went bad is told however often the alert is written again. */
+static void test_damage_is_told(void **state)
+{
+    struct alert alert;
+    struct bench bench;
+    uint32_t address;
+
+    (void)state;
+    begin(&bench, BLOCKS);
+    assert_int_equal(add(&bench, SEVERITY_ERROR, 100), 1);
+    address = queue_address(&bench.queue, 1);
+    nor_flip(&bench.nor, address + 116, 0);
+    nor_flip(&bench.nor, address + 117, 0);
+    for (int turns = 0; turns < 12; turns++) {
+        assert_int_equal(queue_alert(&bench.queue, 1, &alert), 0);
+        assert_true(alert.damaged);
+        go_round(&bench, 20);
+    }
+    assert_int_not_equal(queue_address(&bench.queue, 1), address);
+    end(&bench);
+}
+
+/* A mark that goes bad while the device runs, wherever it does, hides no alert: it is sent, and it
+ * is there when the log has gone round. */
+static void test_mark_goes_bad(void **state)
+{
+    (void)state;
+    for (uint32_t at = 0; at < 48; at += 2) {
+        struct queue_item item;
+        struct bench bench;
+        uint32_t mark;
+
+        begin(&bench, BLOCKS);
+        assert_int_equal(add(&bench, SEVERITY_CRITICAL, 100), 1);
+        assert_int_equal(add(&bench, SEVERITY_ERROR, 100), 2);
+        mark = bench.journal.next;
+        event(&bench, 1, QUEUE_WAITING);
+        nor_flip(&bench.nor, mark + at, 0);
+        nor_flip(&bench.nor, mark + at + 1, 5);
+        if (at < 28 || at >= 32) { /* Elsewhere than where it says where the alert stands. */
+            assert_true(queue_due(&bench.queue, 0, &item));
+            assert_int_equal(item.sequence, 1);
+            assert_true(has(&bench, 1));
+        }
+        go_round(&bench, 300);
+        assert_true(has(&bench, 1) && has(&bench, 2));
+        mount(&bench);
+        assert_true(has(&bench, 1) && has(&bench, 2));
+        end(&bench);
+    }
+}
+
+/* What no server takes is in the way of no error that one may take. */
+static void test_given_up_gives_way(void **state)
+{
+    struct bench bench;
+    int count = fill(&bench, SEVERITY_EMERGENCY, 30);
+
+    (void)state;
+    assert_int_equal(add(&bench, SEVERITY_ERROR, 30), E_SPACE);
+    for (int i = 1; i <= count; i++) {
+        event(&bench, i, QUEUE_REFUSED);
+    }
+    for (int i = 1; i <= count; i++) {
+        assert_int_equal(add(&bench, SEVERITY_WARNING, 30), E_SPACE);
+        assert_true(add(&bench, SEVERITY_ERROR, 30) > 0);
+    }
+    assert_int_equal(queue_given_up(&bench.queue), 0);
+    end(&bench);
+}
+
+/* Digests that are gone cost a mount no more than others, whatever else waits. */
+static void test_mount_after_digests(void **state)
+{
+    struct queue_how digest = {.pending_mask = 1, .digest = true};
+    struct bench bench;
+    uint64_t before;
+
+    (void)state;
+    begin(&bench, 200);
+    for (int i = 0; i < 1000; i++) {
+        assert_true(add(&bench, SEVERITY_ERROR, 10) > 0);
+    }
+    for (int i = 0; i < 300; i++) {
+        digest.after = (uint32_t)add_how(&bench, SEVERITY_ERROR, 10,
+                                         (struct queue_how){.pending_mask = 1, .folded = true}) -
+                       1;
+        finish(&bench, add_how(&bench, SEVERITY_ERROR, 10, digest), QUEUE_ACCEPTED);
+    }
+    before = bench.nor.bytes_read;
+    mount(&bench);
+    assert_int_equal(bench.queue.count, 1000);
+    assert_true(bench.nor.bytes_read - before < 4 * bench.nor.flash.log_bytes);
+    end(&bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -563,6 +670,10 @@ int main(void)
         cmocka_unit_test(test_digest),
         cmocka_unit_test(test_digest_and_moves),
         cmocka_unit_test(test_no_flash),
+        cmocka_unit_test(test_damage_is_told),
+        cmocka_unit_test(test_mark_goes_bad),
+        cmocka_unit_test(test_given_up_gives_way),
+        cmocka_unit_test(test_mount_after_digests),
     };
 
     return cmocka_run_group_tests_name("queue", tests, NULL, NULL);
