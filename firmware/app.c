@@ -528,12 +528,16 @@ static void link_alert(struct app *app, const char *what)
     if (!app->config.alert_link || !app->config_valid) {
         return;
     }
+    sequence = app_device_alert(app, SEVERITY_WARNING, "link", what);
+    if (sequence <= 0 || (uint32_t)sequence == app->link_alert) {
+        return; /* The old one still tells most of it, or counts this one. */
+    }
+    /* A power cut between the two leaves both. */
     if (app->link_alert != 0 &&
         !(app->sender.have_item && app->sender.item.sequence == app->link_alert)) {
         (void)queue_remove(&app->queue, app->link_alert, QUEUE_SUPERSEDED, 0);
     }
-    sequence = app_device_alert(app, SEVERITY_WARNING, "link", what);
-    app->link_alert = sequence > 0 ? (uint32_t)sequence : 0;
+    app->link_alert = (uint32_t)sequence;
 }
 
 static void link_changed(struct app *app, bool up)
