@@ -185,7 +185,7 @@ static void queue_summary(struct app *app, const char *title)
     struct text text = text_begin(line, sizeof line);
     struct queue_item oldest;
     uint64_t now_ms = app->platform.board->millis();
-    uint64_t due_ms = sender_deadline(&app->sender);
+    uint64_t due_ms = sender_try_ms(&app->sender);
     unsigned waiting, given_up;
     bool any = count_queue(app, &waiting, &given_up, &oldest);
     enum sender_stage stage;

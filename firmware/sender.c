@@ -463,6 +463,7 @@ static void message_failed(struct sender *sender, const struct smtp_failure *fai
         refused ? "was refused" : "has to wait", sender->last_error);
     if (sender->stage > SENDER_AUTH) {
         report_failure(sender, other, now_ms);
+        sender->stage = SENDER_RECIPIENT; /* The next mail's. */
     }
     sender->failed++;
     sender->deferred = refused ? 0 : sender->deferred + 1;
@@ -534,8 +535,18 @@ static void message_accepted(struct sender *sender, const struct smtp_result *re
     }
 }
 
+/* By the uptime, which no time server can set. */
+static bool is_younger(const struct sender *sender, uint64_t now_ms, uint32_t most_s)
+{
+    const struct queue_item *item = &sender->item;
+
+    return item->boot_count == sender->params.queue->journal->boot_count &&
+           now_ms <= item->uptime_ms + (uint64_t)most_s * 1000;
+}
+
 /* Gives the mail up, when it has been waiting for longer than `expire`, of its queueing; one whose
- * time is not known, or that a person wanted again, is never too old. */
+ * time is not known, or that a person wanted again, is never too old; and one of this boot is not
+ * because the clock was set. */
 static bool message_expires(struct sender *sender, const struct sender_now *now)
 {
     struct queue_item *item = &sender->item;
@@ -546,6 +557,7 @@ static bool message_expires(struct sender *sender, const struct sender_now *now)
     /* It was queued after it happened: most need not be read for this. */
     if (unix_s == 0 || item->retried || item->is_test ||
         (item->unix_s != 0 && unix_s <= item->unix_s + most_s) ||
+        is_younger(sender, now->now_ms, most_s) ||
         queue_alert(sender->params.queue, item->sequence, &sender->alert) < 0) {
         return false;
     }
@@ -944,6 +956,13 @@ static uint64_t sooner(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+uint64_t sender_try_ms(const struct sender *sender)
+{
+    uint64_t due_ms = queue_due_ms(sender->params.queue, sender->polled_ms);
+
+    return due_ms == UINT64_MAX ? due_ms : later(due_ms, later(sender->next_ms, sender->limit_ms));
+}
+
 uint64_t sender_deadline(const struct sender *sender)
 {
     uint64_t due_ms;
@@ -952,11 +971,8 @@ uint64_t sender_deadline(const struct sender *sender)
         due_ms = session_deadline(&sender->session);
         return sender->limit_ms > sender->polled_ms ? sooner(due_ms, sender->limit_ms) : due_ms;
     }
-    due_ms = queue_due_ms(sender->params.queue, sender->polled_ms);
-    if (due_ms == UINT64_MAX) {
-        return due_ms;
-    }
-    return sooner(later(due_ms, later(sender->next_ms, sender->limit_ms)), sender->expiry_ms);
+    due_ms = sender_try_ms(sender);
+    return due_ms == UINT64_MAX ? due_ms : sooner(due_ms, sender->expiry_ms);
 }
 
 void sender_hurry(struct sender *sender, bool is_test)

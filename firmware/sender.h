@@ -137,6 +137,9 @@ bool sender_poll(struct sender *sender, const struct sender_now *now);
 /* When to poll although nothing arrives; UINT64_MAX: never. */
 uint64_t sender_deadline(const struct sender *sender);
 
+/* When the next mail may be tried, while no session runs; UINT64_MAX: none waits. */
+uint64_t sender_try_ms(const struct sender *sender);
+
 /* Tries at once, the first server first, whatever the backoff says; the provider's limits still
  * count. With is_test the next session is `test`'s. */
 void sender_hurry(struct sender *sender, bool is_test);
