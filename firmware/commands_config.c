@@ -10,6 +10,7 @@
 #define PIECE_BYTES 128      /* Of a pasted text; the rest of the line buffer is slack. */
 #define WAIT_MS_MAX 120000   /* For the mail that is being sent. */
 #define INPUT_QUIET_MS 2000  /* A paste has stopped: sessions may begin. */
+#define ABORT_QUIET_MS 200   /* After ^C: the rest of a paste has passed. */
 #define INPUT_IDLE_MS 600000 /* A paste was forgotten. */
 #define KEY_CTRL_C 3
 #define KEY_BACKSPACE 8
@@ -321,6 +322,7 @@ static const char *import_begin(struct app *app)
     shell->after_cr = false;
     shell->line_start = true;
     shell->dot = false;
+    shell->aborted = false;
     app_print(app, "paste the text (it is not shown); a line with a lone dot ends it, ^C aborts");
     return pending;
 }
@@ -420,8 +422,9 @@ void commands_config_input(struct app *app, char c)
     if (line_feed_of_cr) {
         return;
     }
-    if (c == KEY_CTRL_C) {
-        import_end(app, "aborted");
+    if (c == KEY_CTRL_C || shell->aborted) {
+        candidate_drop(&shell->candidate);
+        shell->aborted = true; /* Once nothing more comes: a paste's rest is no command. */
     } else if (c == '\r' || c == '\n') {
         end_line(app);
     } else if (c == KEY_BACKSPACE || c == KEY_DELETE) {
@@ -530,7 +533,10 @@ void commands_config_poll(struct app *app)
     enum config_action action = shell->action;
     const char *error = "a mail is still being sent; try again";
 
-    if (commands_config_takes_input(app) && now_ms - shell->input_ms > INPUT_IDLE_MS) {
+    if (commands_config_takes_input(app) && shell->aborted &&
+        now_ms - shell->input_ms > ABORT_QUIET_MS) {
+        import_end(app, "aborted");
+    } else if (commands_config_takes_input(app) && now_ms - shell->input_ms > INPUT_IDLE_MS) {
         import_end(app, "nothing came for 10 minutes");
     }
     if (action == CONFIG_ACTION_NONE ||

@@ -35,6 +35,7 @@ struct commands_config {
     bool after_cr;   /* Of its last byte. */
     bool line_start; /* Nothing of the line has come yet, ... */
     bool dot;        /* ... or only a dot. */
+    bool aborted;    /* By ^C; what still comes is thrown away. */
 };
 
 void commands_config_init(struct app *app);

@@ -161,6 +161,20 @@ static void test_next_try(void **state)
     assert_true(on_screen(want));
 }
 
+/* What stands behind a ^C in a paste is not typed: no line of it is a command. */
+static void test_aborted_paste(void **state)
+{
+    (void)state;
+    begin(COMMON, 0);
+    sim_device_type(&device, "config import\rto = x@example.test\nmail\003hub\nreboot\n.\n");
+    assert_true(on_screen("error: aborted; nothing is staged"));
+    assert_int_equal(device.resets, 0);
+    sim_device_type(&device, "config test\r");
+    assert_true(on_screen("error: nothing is staged"));
+    sim_device_type(&device, "reboot\r");
+    assert_int_equal(device.resets, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +183,7 @@ int main(void)
         cmocka_unit_test_teardown(test_trial_beside_refusal, end),
         cmocka_unit_test(test_link_alerts_cut),
         cmocka_unit_test_teardown(test_next_try, end),
+        cmocka_unit_test_teardown(test_aborted_paste, end),
     };
 
     return cmocka_run_group_tests_name("durability", tests, NULL, NULL);
