@@ -278,8 +278,9 @@ class Device:
         if owners and max(owners.values()) > 1:
             raise Failure(f"one Message-ID for two alerts: {owners.most_common(1)[0][0]}")
         words = self.tool("tocsin-flash", "verify")
-        torn = re.search(r"(\d+) right, 0 corrected, (\d+) damaged", words)
-        if not torn or int(torn[2]) > self.kinds.total() or "seed: right" not in words or "in force" not in words:
+        # What a cut leaves: a torn record, or a block whose second header was not begun.
+        torn = re.search(r"(\d+) corrected, (\d+) damaged", words)
+        if not torn or int(torn[1]) + int(torn[2]) > self.kinds.total() or "seed: right" not in words or "in force" not in words:
             raise Failure(f"the flash image does not verify:\n{words}")
         doubled = sum(len(ids) - 1 for ids in arrived.values())
         kinds = ", ".join(f"{count} {what}" for kind, what in (
