@@ -14,6 +14,7 @@
 #define SLEEP_MS_MAX 1000
 #define REBOOT_MS 100 /* The answer gets out first. */
 #define CHECKPOINT_MS 3600000
+#define BOOKS_MS_MIN 60000 /* A flood is not to wear the flash out. */
 #define CLOCK_BACK_MS 86400000
 #define CLOCK_WAIT_MS_MAX 300000 /* For SNTP, where a mail can go without it. */
 #define REPORT_MS_MIN 60000
@@ -333,6 +334,7 @@ int app_alert(struct app *app, struct alert *alert)
     result = policy_take(&app->policy, alert, ALL_RECIPIENTS, alert->uptime_ms);
     if (result < 0) {
         app_log(app, "the queue is full of more severe alerts: a new one was displaced");
+        app->books_changed = true; /* There is no mark of an alert that never was in flash. */
     }
     return result;
 }
@@ -357,6 +359,21 @@ int app_device_alert(struct app *app, uint8_t severity, const char *app_name, co
     device_alert_begin(app, &alert, severity, app_name, what);
     result = app_alert(app, &alert);
     return result < 0 ? result : (int)alert.sequence;
+}
+
+int app_test_alert(struct app *app, const char *source, const char *app_name, const char *what,
+                   uint32_t *sequence)
+{
+    const struct queue_how how = {.pending_mask = UINT8_MAX, .is_test = true};
+    struct alert alert;
+    int error;
+
+    device_alert_begin(app, &alert, SEVERITY_NOTICE, app_name, what);
+    text_copy(alert.source, sizeof alert.source, source);
+    stamp(app, &alert);
+    error = queue_add(&app->queue, &alert, &how);
+    *sequence = alert.sequence;
+    return error;
 }
 
 const char *app_reset_cause(const struct app *app)
@@ -609,14 +626,15 @@ static void report_lost(struct app *app)
         return;
     }
     text_print(what, sizeof what,
-               "in all %u alerts were refused for ever by the mail server, %u were given up, %u "
-               "were displaced since the queue was full; `queue` lists those that are kept",
+               "alerts that did not arrive, in all: refused for ever by the mail server %u, given "
+               "up %u, displaced since the queue was full %u; `queue` lists those that are kept",
                (unsigned)books->refused, (unsigned)books->expired, (unsigned)books->displaced);
-    books->reported = lost;
     app->report_accepted = books->accepted;
     app->report_ms = now_ms + REPORT_MS_MIN;
-    (void)app_device_alert(app, SEVERITY_ERROR, "queue", what);
-    (void)queue_checkpoint(&app->queue);
+    if (app_device_alert(app, SEVERITY_ERROR, "queue", what) > 0) {
+        books->reported = lost;
+        app->books_changed = true;
+    }
 }
 
 /* The last known time and the counters, for the next boot. */
@@ -626,6 +644,10 @@ static void checkpoint(struct app *app)
 
     if (app->clock_unix_ms != 0 && now_ms >= app->checkpoint_ms) {
         app->checkpoint_ms = now_ms + CHECKPOINT_MS;
+        (void)queue_checkpoint(&app->queue);
+    } else if (app->books_changed && now_ms >= app->books_ms) {
+        app->books_changed = false;
+        app->books_ms = now_ms + BOOKS_MS_MIN;
         (void)queue_checkpoint(&app->queue);
     }
 }
@@ -655,10 +677,8 @@ static void test_blocked(struct app *app, const char *blocked, enum sender_stage
 static void test_poll(struct app *app)
 {
     uint64_t now_ms = app->platform.board->millis();
-    const struct queue_how how = {.pending_mask = ALL_RECIPIENTS, .is_test = true};
     enum sender_stage stage;
     const char *blocked;
-    struct alert alert;
 
     if (app->test != TEST_NONE && now_ms - app->test_began_ms > TEST_MS_MAX) {
         test_end(app, "the test took too long");
@@ -678,15 +698,12 @@ static void test_poll(struct app *app)
         }
         return;
     }
-    device_alert_begin(app, &alert, SEVERITY_NOTICE, "test",
-                       "A test from the console: alerts from this device arrive.");
-    text_copy(alert.source, sizeof alert.source, "console");
-    stamp(app, &alert);
-    if (queue_add(&app->queue, &alert, &how) < 0) {
+    if (app_test_alert(app, "console", "test",
+                       "A test from the console: alerts from this device arrive.",
+                       &app->test_sequence) < 0) {
         test_end(app, "the queue is full");
         return;
     }
-    app->test_sequence = alert.sequence;
     app->test = TEST_RUNNING;
     sender_hurry(&app->sender, true);
 }

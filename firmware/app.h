@@ -75,6 +75,8 @@ struct app {
     uint64_t clock_set_ms;  /* ... at this uptime. 0 and 0: unknown. */
     const char *clock_source;
 
+    bool books_changed;       /* By what no mark tells, */
+    uint64_t books_ms;        /* which is not written before this. */
     uint64_t checkpoint_ms;   /* When the books are to be written next. */
     uint64_t report_ms;       /* No report of what was lost before this. */
     uint32_t report_accepted; /* Mails accepted at the last report. */
@@ -114,7 +116,12 @@ void app_datagram(void *app, const char *bytes, size_t size, uint32_t sender);
  * E_SPACE, E_CONFIG (no recipient is configured). */
 MUST_CHECK int app_alert(struct app *app, struct alert *alert);
 
-/* An alert of the device's own; the same. */
+/* A mail that goes before all others, past storms and with what limits keep for critical alerts;
+ * it does not survive a reset. Returns as queue_add(). */
+MUST_CHECK int app_test_alert(struct app *app, const char *source, const char *app_name,
+                              const char *what, uint32_t *sequence);
+
+/* An alert of the device's own, like app_alert(). Returns its number, or an error. */
 int app_device_alert(struct app *app, uint8_t severity, const char *app_name, const char *what);
 
 /* Why nothing can be sent now, and the stage that waits; NULL: all is ready. */

@@ -316,7 +316,9 @@ static const char *run_alert(struct app *app, const char *arguments)
         [POLICY_REPEATED] = "is one like it, and counts it",
     };
     struct text text;
+    struct queue_item item;
     struct alert alert;
+    bool in_ram;
     int result;
 
     if (severity < 0) {
@@ -340,7 +342,9 @@ static const char *run_alert(struct app *app, const char *arguments)
     if (result < 0) {
         return "the queue is full of more severe alerts";
     }
-    app_print(app, "alert %u %s", (unsigned)alert.sequence, what_became[result]);
+    in_ram = queue_find(&app->queue, alert.sequence, &item) && item.volatile_;
+    app_print(app, "alert %u %s%s", (unsigned)alert.sequence, what_became[result],
+              in_ram ? ", in RAM only: flash does not take it" : "");
     return NULL;
 }
 

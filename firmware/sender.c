@@ -509,6 +509,15 @@ static void message_accepted(struct sender *sender, const struct smtp_result *re
 {
     struct queue_item *item = &sender->item;
 
+    item->pending_mask = 0;
+    for (uint8_t i = 0; i < sender->to_count; i++) {
+        if (result->transient_mask & (1u << i)) {
+            item->pending_mask |= (uint8_t)(1u << sender->to_index[i]);
+        }
+    }
+    if (item->pending_mask == 0) { /* Flash knows before anybody is told. */
+        (void)queue_remove(sender->params.queue, item->sequence, QUEUE_ACCEPTED, 250);
+    }
     say(sender, "alert %u accepted by %s: %s", (unsigned)item->sequence,
         server_host(sender, sender->server), result->text);
     log_refused_recipients(sender, result);
@@ -520,19 +529,11 @@ static void message_accepted(struct sender *sender, const struct smtp_result *re
     sender->last_error[0] = '\0';
     sender->last_accepted_unix_s = text_seconds(now->unix_ms);
     server_is_good(sender);
-    item->pending_mask = 0;
-    for (uint8_t i = 0; i < sender->to_count; i++) {
-        if (result->transient_mask & (1u << i)) {
-            item->pending_mask |= (uint8_t)(1u << sender->to_index[i]);
-        }
-    }
-    if (item->pending_mask == 0) {
-        (void)queue_remove(sender->params.queue, item->sequence, QUEUE_ACCEPTED, 250);
-        sender->have_item = false;
-    } else {
+    if (item->pending_mask != 0) {
         item->due_ms = now->now_ms + backoff_ms(sender, item->attempts);
         message_waits(sender, false, result->failure.code);
     }
+    sender->have_item = false;
 }
 
 /* By the uptime, which no time server can set. */

@@ -73,6 +73,7 @@ void trial_start(struct app *app)
 {
     char what[WHAT_BYTES];
     struct slots *slots = &app->slots;
+    uint32_t sequence;
 
     if (slots->unrejected) {
         app_log(app, "configuration: number %u was taken back, but nothing else in flash is whole",
@@ -97,7 +98,9 @@ void trial_start(struct app *app)
                    (unsigned)slots->sequence, (unsigned)app->config.confirm_timeout_s,
                    (unsigned)number_before(app));
         app_log(app, "%s", what);
-        (void)app_device_alert(app, SEVERITY_NOTICE, "config", what);
+        if (app_test_alert(app, "device", "config", what, &sequence) < 0) {
+            (void)app_device_alert(app, SEVERITY_NOTICE, "config", what);
+        }
     }
 }
 
@@ -123,6 +126,10 @@ void trial_poll(struct app *app)
     char why[SLOTS_WHY_BYTES];
 
     if (app->trial.deadline_ms == 0 || app->platform.board->millis() < app->trial.deadline_ms) {
+        return;
+    }
+    if (app->sender.limit_ms > app->trial.deadline_ms) {
+        app->trial.deadline_ms = app->sender.limit_ms + 60000; /* No fault of the settings. */
         return;
     }
     if (error[0] == '\0') {

@@ -280,7 +280,8 @@ class Device:
         words = self.tool("tocsin-flash", "verify")
         # What a cut leaves: a torn record, or a block whose second header was not begun.
         torn = re.search(r"(\d+) corrected, (\d+) damaged", words)
-        if not torn or int(torn[1]) + int(torn[2]) > self.kinds.total() or "seed: right" not in words or "in force" not in words:
+        left = int(torn[1]) + int(torn[2]) if torn else sys.maxsize
+        if left > self.kinds.total() or "seed: right" not in words or "in force" not in words:
             raise Failure(f"the flash image does not verify:\n{words}")
         doubled = sum(len(ids) - 1 for ids in arrived.values())
         kinds = ", ".join(f"{count} {what}" for kind, what in (

@@ -308,6 +308,25 @@ static void test_trial_confirmed(void **state)
     assert_int_equal(device.server.mail_count, 1);
 }
 
+/* The provider's limit is no fault of the settings: the trial's mail may use what is kept for
+ * critical alerts, and when that is gone too, the trial waits for it. */
+static void test_trial_with_a_limit(void **state)
+{
+    (void)state;
+    begin(BASE "confirm = yes\nlimit_hour = 4\n");
+    ok("config set hostname new");
+    for (unsigned i = 0; i < 4; i++) {
+        limits_take(&device.app.limits, app_unix_ms(&device.app));
+    }
+    (void)queue_checkpoint(&device.app.queue);
+    ok("config commit");
+    restarted();
+    sim_device_run(&device, 10 * 60000);
+    assert_false(on_screen("was not confirmed"));
+    sim_device_run(&device, 30 * 60000);
+    assert_true(on_screen("configuration 2 is confirmed"));
+}
+
 static void test_trial_timeout(void **state)
 {
     (void)state;
@@ -444,6 +463,7 @@ int main(void)
         cmocka_unit_test_teardown(test_import_too_long, end),
         cmocka_unit_test_teardown(test_waits_for_the_mail, end),
         cmocka_unit_test_teardown(test_trial_confirmed, end),
+        cmocka_unit_test_teardown(test_trial_with_a_limit, end),
         cmocka_unit_test_teardown(test_trial_timeout, end),
         cmocka_unit_test_teardown(test_trial_reset, end),
         cmocka_unit_test_teardown(test_trial_crashes, end),

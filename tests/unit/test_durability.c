@@ -115,7 +115,8 @@ static void test_trial_beside_refusal(void **state)
     set_clock();
     sim_device_run(&device, 900);
     assert_int_equal(device.server.mail_count, 2);
-    assert_int_equal(sim_server_taken(&device.server, "the door opened"), 0);
+    assert_int_equal(sim_server_taken(&device.server, "is being tried"), 0);
+    assert_int_equal(sim_server_taken(&device.server, "the door opened"), 1);
     assert_false(device.app.slots.on_trial);
 }
 
