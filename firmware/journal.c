@@ -526,14 +526,11 @@ static bool block_known(struct journal *journal, uint32_t block)
     return true;
 }
 
-int journal_read(struct journal *journal, uint32_t address, struct journal_record *record,
-                 void *out, size_t size)
+int journal_peek(struct journal *journal, uint32_t address, struct journal_record *record)
 {
     const struct flash *flash = journal->flash;
-    uint8_t *bytes = out;
     struct place place;
-    uint32_t block, part;
-    int32_t bit;
+    uint32_t block;
 
     if (flash == NULL || address < flash->log_base ||
         address - flash->log_base >= flash->log_bytes) {
@@ -545,8 +542,20 @@ int journal_read(struct journal *journal, uint32_t address, struct journal_recor
     }
     read_place(flash, address, block + flash->erase_bytes, journal->seen_salt, &place);
     *record = place.record;
-    if (place.state != FLASH_GOOD) {
-        return E_MISSING;
+    return place.state == FLASH_GOOD ? (int)record->length : E_MISSING;
+}
+
+int journal_read(struct journal *journal, uint32_t address, struct journal_record *record,
+                 void *out, size_t size)
+{
+    const struct flash *flash = journal->flash;
+    uint8_t *bytes = out;
+    int length = journal_peek(journal, address, record);
+    uint32_t part;
+    int32_t bit;
+
+    if (length < 0) {
+        return length;
     }
     bit = check_payload(flash, journal->seen_salt, record);
     part = record->length < size ? record->length : (uint32_t)size;
@@ -556,20 +565,14 @@ int journal_read(struct journal *journal, uint32_t address, struct journal_recor
     if (bit >= 0 && (uint32_t)bit / 8 < part) {
         bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
-    return record->length;
+    return length;
 }
 
 uint32_t journal_number(struct journal *journal, uint32_t address)
 {
-    const struct flash *flash = journal->flash;
-    uint32_t block = block_of(flash, address);
-    struct place place;
+    struct journal_record record;
 
-    if (!block_known(journal, block)) {
-        return 0;
-    }
-    read_place(flash, address, block + flash->erase_bytes, journal->seen_salt, &place);
-    return place.state == FLASH_GOOD ? place.record.number : 0;
+    return journal_peek(journal, address, &record) >= 0 ? record.number : 0;
 }
 
 /* The bytes of a record on their way into flash, in chunks of whole units. */

@@ -136,6 +136,11 @@ struct journal_wear {
 };
 void journal_wear(const struct journal *journal, struct journal_wear *wear);
 
+/* The header alone: the payload's length, or as journal_read(); whether it is damaged is not known.
+ */
+MUST_CHECK int journal_peek(struct journal *journal, uint32_t address,
+                            struct journal_record *record);
+
 /* The number of the record there; 0: none begins there. */
 uint32_t journal_number(struct journal *journal, uint32_t address);
 

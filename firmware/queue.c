@@ -77,8 +77,8 @@ static uint32_t alert_behind(const struct queue *queue, uint32_t mark, uint32_t 
     struct journal_record record;
 
     if (flash->read(flash, mark + MARK_ALERT_OFFSET, where, sizeof where) < 0 ||
-        journal_read(queue->journal, get_u32(where), &record, where, 0) < 0 ||
-        record.type != JOURNAL_ALERT || (number != 0 && record.number != number)) {
+        journal_peek(queue->journal, get_u32(where), &record) < 0 || record.type != JOURNAL_ALERT ||
+        (number != 0 && record.number != number)) {
         return FLASH_NOWHERE;
     }
     return record.address;
@@ -224,13 +224,14 @@ static uint32_t alert_address(const struct queue *queue, uint32_t word, struct q
     struct journal_record record;
     uint32_t address = address_of(queue, word);
 
-    if (journal_read(queue->journal, address, &record, bytes, sizeof bytes) < STATE_BYTES) {
+    if (journal_peek(queue->journal, address, &record) < STATE_BYTES) {
         return alert_behind(queue, address, 0);
     }
     if (record.type == JOURNAL_ALERT) {
         return address;
     }
-    if (record.damaged) {
+    if (journal_read(queue->journal, address, &record, bytes, sizeof bytes) < STATE_BYTES ||
+        record.damaged) {
         return alert_behind(queue, address, record.number);
     }
     if (item != NULL) {
@@ -282,10 +283,8 @@ static uint32_t alert_bytes(const struct queue *queue, uint32_t word)
     struct journal_record record;
     uint32_t address =
         volatile_at(queue, word) != NULL ? FLASH_NOWHERE : alert_address(queue, word, NULL);
-    uint8_t nothing;
 
-    if (address == FLASH_NOWHERE ||
-        journal_read(queue->journal, address, &record, &nothing, 0) < 0) {
+    if (address == FLASH_NOWHERE || journal_peek(queue->journal, address, &record) < 0) {
         return 0;
     }
     return journal_record_bytes(record.length);
@@ -405,14 +404,30 @@ static unsigned find_victim(const struct queue *queue, uint32_t severity, bool i
     return victim;
 }
 
+/* What the journal has found, and so has checked a moment ago. */
+static int read_found(struct queue *queue, const struct journal_record *record, void *out,
+                      size_t size)
+{
+    const struct flash *flash = queue->journal->flash;
+    struct journal_record again;
+
+    if (record->corrected) {
+        return journal_read(queue->journal, record->address, &again, out, size);
+    }
+    if (record->length < size) {
+        return E_MISSING;
+    }
+    return flash->read(flash, record->address + FLASH_UNIT_BYTES, out, size) < 0 ? E_IO
+                                                                                 : record->length;
+}
+
 static void found_alert(struct queue *queue, const struct journal_record *record)
 {
     uint8_t bytes[ALERT_FIXED_BYTES];
-    struct journal_record again;
     struct queue_item item;
     unsigned index;
     bool known;
-    int length = journal_read(queue->journal, record->address, &again, bytes, sizeof bytes);
+    int length = read_found(queue, record, bytes, sizeof bytes);
 
     if (length < 0 || length < ALERT_FIXED_BYTES) {
         return;
@@ -444,14 +459,12 @@ static void found_alert(struct queue *queue, const struct journal_record *record
 static void found_mark(struct queue *queue, const struct journal_record *record)
 {
     uint8_t bytes[STATE_BYTES];
-    struct journal_record again;
     struct queue_item item;
     unsigned index;
     bool known, moved;
 
     memset(&item, 0, sizeof item);
-    if (record->damaged ||
-        journal_read(queue->journal, record->address, &again, bytes, sizeof bytes) != STATE_BYTES) {
+    if (record->damaged || read_found(queue, record, bytes, sizeof bytes) != STATE_BYTES) {
         return;
     }
     get_state(bytes, &item);
@@ -505,10 +518,8 @@ static void found_books(struct queue *queue, const struct journal_record *record
                                &books->folded,       &books->dropped,   &books->reported};
     uint8_t bytes[BOOKS_BYTES];
     const uint8_t *in = bytes + 8;
-    struct journal_record again;
 
-    if (record->damaged ||
-        journal_read(queue->journal, record->address, &again, bytes, sizeof bytes) != BOOKS_BYTES) {
+    if (record->damaged || read_found(queue, record, bytes, sizeof bytes) != BOOKS_BYTES) {
         return;
     }
     if (get_u64(bytes) > books->unix_ms) {
