@@ -23,6 +23,7 @@ _Static_assert(FLASH_CONFIG_BYTES > 0 && FLASH_CONFIG_BYTES % (2 * FLASH_ERASE_B
 _Static_assert(FLASH_LOG_BYTES % FLASH_ERASE_BYTES == 0 &&
                    FLASH_LOG_BYTES / FLASH_ERASE_BYTES >= JOURNAL_BLOCKS_MIN,
                "the log is enough whole erase blocks");
+_Static_assert(FLASH_LOG_BYTES < 16u << 20, "the queue's words reach 16 MB");
 
 /* ---- the board's flash in memory ---- */
 
