@@ -427,7 +427,7 @@ void app_start(struct app *app)
                 (unsigned)app->journal.records_damaged);
     }
     if (app->queue.count > 0) {
-        app_log(app, "queue: %u alerts are still to be sent", app->queue.count);
+        app_log(app, "queue: still to be sent: %u", app->queue.count);
     }
     if (app->random_problem != NULL) {
         app_log(app,

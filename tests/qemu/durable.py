@@ -41,7 +41,7 @@ def reboot_keeps_the_queue(case):
     second = case.alert(board, "the second")
     third = case.alert(board, "the third", "notice")
     case.reboot(board)
-    case.told(board, r"queue: 3 alerts are still to be sent")
+    case.told(board, r"queue: still to be sent: 3")
     case.expect(listed(board) == {first: "the first", second: "the second", third: "the third"}, "the three are listed")
     shown = "\n".join(board.command(f"queue show {first}"))
     for pattern in (rf"alert +{first} of boot 1, critical", r"text +the first", r"from +console"):
@@ -86,7 +86,7 @@ def number_and_identity(case):
     case.alert(board, "twice")
     wait_for(lambda: told, DELIVERY_S)
     board = case.power_again(board)
-    case.told(board, r"queue: 1 alerts are still to be sent")
+    case.told(board, r"queue: still to be sent: 1")
     mails = case.mails(count=2)
     case.expect(mails[0]["Message-ID"] == mails[1]["Message-ID"], f"{[mail['Message-ID'] for mail in mails]}")
     case.accepted(board)
