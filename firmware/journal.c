@@ -52,9 +52,9 @@ static uint32_t block_count(const struct flash *flash)
 /* The block n further round the ring. */
 static uint32_t block_after(const struct flash *flash, uint32_t block, uint32_t n)
 {
-    uint32_t index = (block - flash->log_base) / flash->erase_bytes + n;
+    uint32_t offset = block - flash->log_base + n * flash->erase_bytes;
 
-    return flash->log_base + index % block_count(flash) * flash->erase_bytes;
+    return flash->log_base + offset % flash->log_bytes;
 }
 
 static uint32_t block_of(const struct flash *flash, uint32_t address)
