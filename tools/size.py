@@ -94,7 +94,7 @@ def map_entries(text):
 def defined_in(build):
     """{symbol: [object that defines it]}, from what the firmware is linked from."""
     objects = defaultdict(list)
-    archives = [*build.glob("*.a"), *build.glob("boards/*.a"),
+    archives = [*build.glob("**/*.a"),
                 *build.glob("boards/CMakeFiles/firmware.elf.dir/**/*.obj")]
     done = subprocess.run(["arm-none-eabi-readelf", "--symbols", "--wide", *archives],
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
