@@ -23,7 +23,7 @@ enum link_state {
     LINK_CONNECTING, /* Waiting for the far side's SYN-ACK. */
     LINK_OPEN,
     LINK_ENDED, /* The far side sent FIN; bytes received before it can still be read. */
-    LINK_FAILED /* Reset, refused, unreachable, no such name: link_error() says which. */
+    LINK_FAILED /* Reset, refused, unreachable, no such name: link_error_text() says. */
 };
 
 struct link; /* An implementation's own; its first member is a struct link_base. */

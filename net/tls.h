@@ -2,7 +2,7 @@
  *
  * The same buf/ack shape on both sides: "net" is the encrypted side, "app" the clear one.
  *
- *     tls_anchors_init(&anchors); tls_anchors_add_pem(&anchors, line...) ...
+ *     tls_pem_init(&pem, &anchors); tls_pem_push(&pem, ...) ...; tls_pem_end(&pem, ...)
  *     tls_init(&tls, &params);
  *     pump tls_net_tx_buf/ack and tls_net_rx_buf/ack with the link
  *     when tls_want() has TLS_READY: the chain and the name are verified; app bytes may flow
