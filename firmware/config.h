@@ -34,6 +34,33 @@
 #define CONFIG_CA_MAX 8         /* Certificates. */
 #define CONFIG_LINE_BYTES 768   /* Longest line of the text. */
 #define CONFIG_TEXT_BYTES 32768 /* Longest text, certificates included. */
+#define CONFIG_MAILBOX_BYTES 96 /* A shorter address, with NUL. */
+
+/* A schedule: 0 never; a number of seconds (`6h`); or each day (`daily 07:00`), or each seventh day
+ * (`weekly 07:00`), at a minute of the day, which stands in the low bits. `daily` and `weekly`
+ * alone are 24 h and 168 h. */
+#define CONFIG_DAILY 0x80000000u
+#define CONFIG_WEEKLY 0xC0000000u
+#define CONFIG_MINUTE_MASK 0x7FFu
+
+/* What `commands` names; in this order in its table. */
+enum config_command {
+    CONFIG_COMMAND_HELP,
+    CONFIG_COMMAND_STATUS,
+    CONFIG_COMMAND_REPORT,
+    CONFIG_COMMAND_TEST,
+    CONFIG_COMMAND_QUEUE,
+    CONFIG_COMMAND_ACK,
+    CONFIG_COMMAND_MUTE,
+    CONFIG_COMMAND_POLL,
+    CONFIG_COMMAND_HISTORY,
+    CONFIG_COMMAND_CONFIG_SHOW,
+    CONFIG_COMMAND_CONFIG_SET,
+    CONFIG_COMMAND_CONFIG_IMPORT,
+    CONFIG_COMMAND_OTP,
+    CONFIG_COMMAND_REBOOT,
+    CONFIG_COMMAND_COUNT
+};
 
 struct config_endpoint {
     char host[CONFIG_HOST_BYTES]; /* Name or dotted IPv4; "" when unset. */
@@ -80,6 +107,34 @@ struct config {
     /* Configuration on the device (candidate.h). */
     bool confirm;
     uint32_t confirm_timeout_s;
+
+    /* The device's mailbox (poller.h); "" in pop3.host: none. */
+    struct config_endpoint pop3;
+    char pop3_tls_name[CONFIG_HOST_BYTES];
+    enum smtp_tls pop3_tls; /* Settled like tls: 995 is TLS on connect, 110 STLS. */
+    uint8_t pop3_tls_written;
+    char pop3_user[CONFIG_SECRET_BYTES];
+    char pop3_pass[CONFIG_SECRET_BYTES];
+    char mailbox[CONFIG_MAILBOX_BYTES]; /* Its address; `from` if not written. */
+    uint32_t poll_s;                    /* Between two looks; 0: only on demand. */
+    uint32_t poll_fast_s;               /* For a while after activity. */
+    uint32_t pop3_size_max;             /* Larger messages are never downloaded. Bytes. */
+    bool pop3_delete;                   /* What is not for the device is deleted. */
+
+    /* Mailed commands (authority.h, remote.h). */
+    uint32_t commands;                        /* Bit i: CONFIG_COMMAND_* i is allowed. */
+    bool command_key_set, command_public_set; /* Whether the next two are written. */
+    uint8_t command_key[32];                  /* HMAC-SHA-256. */
+    uint8_t command_public[64];               /* ECDSA P-256: x, y. */
+    struct {
+        uint32_t sequence; /* Of `last`; 0: no chain. */
+        char seed[17];
+        uint8_t last[8];
+    } otp;
+    char answer_to[CONFIG_MAILBOX_BYTES]; /* Where answers and reports go; `root` if not written. */
+    uint32_t answers_per_hour;            /* 0: no limit. */
+    uint32_t report;                      /* A schedule: see CONFIG_DAILY. */
+    uint32_t self_test;                   /* A schedule. */
 
     /* Network. Addresses are in network byte order; 0 is unset. */
     bool dhcp;

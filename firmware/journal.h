@@ -32,6 +32,9 @@
 enum journal_type {
     JOURNAL_SEED = 1,
     JOURNAL_BOOKS = 2,   /* Counters, limits, last known time (queue.c). */
+    JOURNAL_AUTHORITY = 3, /* Counters of mailed orders, and the one in hand (authority.h). */
+    JOURNAL_MAILBOX = 4,   /* Which messages were looked at (mailbox.h). */
+    JOURNAL_DIARY = 5,     /* Reports, mutes, bounces (diary.h). */
     JOURNAL_SINGLES = 8, /* Of types below this the newest counts, and lives for ever. */
     JOURNAL_ALERT = 8,
     JOURNAL_MARK = 9 /* What became of an alert. */

@@ -44,6 +44,17 @@ struct rfc5322_fields {
      * same answers. alert->text then is the digest's title: "57 alerts, worst: error". */
     bool (*line)(void *context, unsigned index, struct text *out);
     void *line_context;
+    /* An answer, a report or a round trip instead of an alert (firmware/answer.h). */
+    const char *subject;     /* Whole, UTF-8; NULL: made of the alert. */
+    const char *in_reply_to; /* A Message-ID without brackets; NULL or "": none. Also References. */
+    bool auto_replied;       /* Auto-Submitted: auto-replied (RFC 3834); else auto-generated. */
+    /* The body is what `line` gives, and nothing but its signature is added; lines may differ from
+     * one making to the next, so the size is not known before. */
+    bool live;
+    char *live_line; /* RFC5322_DIGEST_LINE_BYTES, where the line in hand stays until it is read. */
+    /* A second part, text/csv, with lines of its own; NULL: none. */
+    bool (*attachment)(void *context, unsigned index, struct text *out);
+    const char *attachment_name;
 };
 
 #include "net/rfc5322_state.h" /* struct rfc5322; private. */

@@ -1,0 +1,46 @@
+/* answer.h - mails of the device's own that are no alerts: answers to mailed commands, reports,
+ * round trips. They wait in the queue like alerts (durable, retried, expired), as alerts of
+ * FACILITY_MAIL; what is long in them (a status, a report) is not stored but made when the mail is
+ * sent, and so is never old.
+ *
+ * alert.app names what it is: the command's first words, "report", "round trip". alert.text is the
+ * result in words, then LF, the Message-ID that it answers, LF, its subject. On the console only
+ * the first line is shown.
+ */
+#ifndef TOCSIN_FIRMWARE_ANSWER_H
+#define TOCSIN_FIRMWARE_ANSWER_H
+
+#include "net/alert.h"
+#include "net/rfc5322.h"
+#include "net/text.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct app;
+
+/* The parts of a packed text. Pointers into the alert, whose text is cut up by this. */
+struct answer_parts {
+    char *result;
+    char *message_id; /* "": it answers none. */
+    char *subject;
+};
+
+bool answer_is(const struct alert *alert);
+
+/* Fills alert.text. What is too long is cut (the result), or left out (a Message-ID). */
+void answer_pack(struct alert *alert, const char *result, const char *message_id,
+                 const char *subject);
+void answer_unpack(struct alert *alert, struct answer_parts *parts);
+
+/* Queues one: durable when it returns 0, or as queue_add(). For a round trip, result is its token.
+ */
+MUST_CHECK int answer_queue(struct app *app, const char *name, const char *result,
+                            const char *message_id, const char *subject, uint32_t *number);
+
+/* Turns what is in hand into fields of a mail: subject, threading, body lines, attachment. alert
+ * has been unpacked into parts; all is borrowed until the mail has been read. */
+void answer_fields(struct app *app, const struct alert *alert, const struct answer_parts *parts,
+                   struct rfc5322_fields *fields);
+
+#endif
