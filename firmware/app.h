@@ -13,14 +13,18 @@
 #ifndef TOCSIN_FIRMWARE_APP_H
 #define TOCSIN_FIRMWARE_APP_H
 
+#include "firmware/authority.h"
 #include "firmware/commands_config.h"
 #include "firmware/config.h"
 #include "firmware/console.h"
+#include "firmware/diary.h"
 #include "firmware/journal.h"
 #include "firmware/limits.h"
 #include "firmware/log.h"
 #include "firmware/policy.h"
+#include "firmware/poller.h"
 #include "firmware/queue.h"
+#include "firmware/roundtrip.h"
 #include "firmware/sender.h"
 #include "firmware/slots.h"
 #include "firmware/trial.h"
@@ -29,6 +33,7 @@
 #include "net/link.h"
 #include "net/network.h"
 #include "net/random.h"
+#include "net/text.h"
 #include "net/tls.h"
 
 #include <stdbool.h>
@@ -48,6 +53,13 @@ struct app_syslog {
     uint32_t received, taken, filtered, malformed;
 };
 
+/* What is printed goes to a mail, a line at a time, and not to the console. */
+struct app_capture {
+    struct text *out; /* NULL: it goes to the console. */
+    unsigned skip;    /* Lines still to be left out. */
+    bool taken;
+};
+
 struct app {
     struct platform platform;
     struct slots slots;
@@ -63,7 +75,12 @@ struct app {
     struct console console;
     struct commands_config config_shell;
     struct trial trial;
+    struct poller poller;
+    struct authority authority;
+    struct diary diary;
+    struct roundtrip roundtrip;
     struct app_syslog syslog;
+    struct app_capture capture;
 
     bool config_valid;
     const char *network_problem; /* Why there is no network at all; NULL: there is. */
@@ -74,6 +91,7 @@ struct app {
     uint64_t clock_unix_ms; /* What the clock said ... */
     uint64_t clock_set_ms;  /* ... at this uptime. 0 and 0: unknown. */
     const char *clock_source;
+    int32_t clock_offset_ms; /* By which the last setting moved it; sticks at the type's ends. */
 
     bool books_changed;       /* By what no mark tells, */
     uint64_t books_ms;        /* which is not written before this. */
@@ -89,7 +107,8 @@ struct app {
     uint32_t test_sequence;
     uint64_t test_began_ms;
     bool test_failed;
-    uint64_t reboot_ms; /* 0: none asked for. */
+    uint64_t reboot_ms;   /* 0: none asked for. */
+    bool reboot_wanted;   /* By mail: when its session has ended. */
 };
 
 void app_init(struct app *app, const struct platform *platform);
@@ -130,6 +149,13 @@ const char *app_blocked(struct app *app, enum sender_stage *stage);
 /* A line on the console; and in the log, with the time in front. Formats are text_format()'s. */
 void app_print(struct app *app, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void app_log(struct app *app, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* What an alert has of the device and the moment: boot, times, uptime, domain. */
+void app_stamp(struct app *app, struct alert *alert);
+
+/* Line `index` of what a console command prints, its last line `ok` or `error: ...` left out.
+ * False: no more. The command is run as a whole for each: only for those that change nothing. */
+bool app_capture_line(struct app *app, const char *command, unsigned index, struct text *out);
 
 const char *app_reset_cause(const struct app *app);
 const char *app_config_problem(const struct app *app); /* When config_valid is false. */

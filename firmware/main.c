@@ -55,6 +55,17 @@ static void sntp_time(uint64_t unix_ms)
     app_set_time(&app, unix_ms, "SNTP");
 }
 
+static bool static_host(const char *name, uint32_t *address)
+{
+    for (unsigned i = 0; i < app.config.host_count; i++) {
+        if (text_equal_nocase(app.config.host[i].name, name)) {
+            *address = app.config.host[i].address;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A locally administered address (IEEE 802) from the device id, for chips that have none of their
  * own. */
 static void choose_mac(uint8_t mac[6])
@@ -80,6 +91,7 @@ static void network_start(void)
         .now_ms = board.millis,
         .random = random_number,
         .set_time = sntp_time,
+        .host = static_host,
         .panic = board_panic,
     };
 
@@ -93,11 +105,6 @@ static void network_start(void)
     if (stack_init(&params) < 0) {
         app.network_problem = "the network interface does not answer";
         return;
-    }
-    for (unsigned i = 0; i < config->host_count; i++) {
-        if (stack_host_add(config->host[i].name, config->host[i].address) < 0) {
-            app_log(&app, "network: too many static host names");
-        }
     }
     if (config->syslog_port != 0 && stack_udp_listen(config->syslog_port, app_datagram, &app) < 0) {
         app_log(&app, "syslog: the port cannot be opened");

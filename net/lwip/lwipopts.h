@@ -77,10 +77,7 @@
 #define DNS_MAX_NAME_LENGTH 64
 #define DNS_MAX_SERVERS 2
 #define DNS_MAX_RETRIES 3
-#define DNS_LOCAL_HOSTLIST 1
-#define DNS_LOCAL_HOSTLIST_IS_DYNAMIC 1
-#define DNS_LOCAL_HOSTLIST_MAX_NAMELEN 64
-#define MEMP_NUM_LOCALHOSTLIST 6
+#define DNS_LOOKUP_LOCAL_EXTERN(name, size, address, type) stack_host((name), (address))
 #define DNS_SERVER_PORT stack_dns_port()
 
 /* SNTP: the request carries a random number where the time would stand, and the answer must return

@@ -313,24 +313,35 @@ void stack_status(struct network_status *status)
     status->tx_dropped = stats.tx_dropped;
 }
 
-int stack_host_add(const char *name, uint32_t address)
+err_t stack_host(const char *name, ip_addr_t *address)
 {
-    ip_addr_t ip = IPADDR4_INIT(address);
+    uint32_t found;
 
-    return dns_local_addhost(name, &ip) == ERR_OK ? 0 : E_SPACE;
+    if (stack.params.host == NULL || !stack.params.host(name, &found)) {
+        return ERR_VAL;
+    }
+    ip_addr_set_ip4_u32_val(*address, found);
+    return ERR_OK;
 }
 
+/* A datagram in several buffers is gathered in one of the heap's; when there is no room, its
+ * beginning has to do. */
 static void datagram_received(void *arg, struct udp_pcb *pcb, struct pbuf *p,
                               const ip_addr_t *sender, u16_t port)
 {
     struct stack_listener *listener = arg;
-    char datagram[DATAGRAM_BYTES];
-    u16_t size = pbuf_copy_partial(p, datagram, sizeof datagram, 0);
+    u16_t size = p->tot_len < DATAGRAM_BYTES ? p->tot_len : DATAGRAM_BYTES;
+    struct pbuf *whole = p->len < size ? pbuf_alloc(PBUF_RAW, size, PBUF_RAM) : NULL;
 
     (void)pcb;
     (void)port;
+    if (whole != NULL && pbuf_copy_partial(p, whole->payload, size, 0) == size) {
+        pbuf_free(p);
+        p = whole;
+    }
+    size = p->len < size ? p->len : size;
+    listener->handler(listener->context, p->payload, size, ip4_addr_get_u32(ip_2_ip4(sender)));
     pbuf_free(p);
-    listener->handler(listener->context, datagram, size, ip4_addr_get_u32(ip_2_ip4(sender)));
 }
 
 int stack_udp_listen(uint16_t port, stack_datagram *handler, void *context)

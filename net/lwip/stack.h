@@ -39,6 +39,8 @@ struct stack_params {
     uint64_t (*now_ms)(void);
     uint32_t (*random)(void);           /* Unpredictable 32 bits. */
     void (*set_time)(uint64_t unix_ms); /* SNTP has an answer. */
+    /* A name that needs no DNS: its address. NULL: there are none. */
+    bool (*host)(const char *name, uint32_t *address);
     void (*panic)(const char *what, const char *file, int line) __attribute__((noreturn));
 };
 
@@ -53,9 +55,6 @@ bool stack_poll(void);
 uint32_t stack_sleep_ms_max(void);
 
 void stack_status(struct network_status *status);
-
-/* A name that needs no DNS. E_SPACE: no room left. name is copied. */
-MUST_CHECK int stack_host_add(const char *name, uint32_t address);
 
 /* Datagrams to this port go to handler. E_SPACE: no port left. */
 MUST_CHECK int stack_udp_listen(uint16_t port, stack_datagram *handler, void *context);
