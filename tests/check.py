@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build" / "logs"
 BOARDS = sorted(path.parent.name for path in (ROOT / "boards").glob("*/board.cmake"))
 LINES_SHOWN_MAX = 40
+FAILED_LINES_SHOWN_MAX = 400
 FUZZ_SECONDS = 10
 COUNTS = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
 
@@ -102,12 +103,30 @@ def run_stage(command, log, timeout_s):
     return status, log.read_text(encoding="utf-8", errors="replace")
 
 
+def failed_tests(lines):
+    """The lines that tell of failed tests: those that begin with FAIL, and what is indented behind each."""
+    told, inside = [], False
+    for line in lines:
+        inside = line.startswith("FAIL") or (inside and line.startswith((" ", "\t")))
+        if inside:
+            told.append(line)
+    return told
+
+
 def show_failure(output, log):
+    """The failed tests by name, wherever in the output they are, and then its end."""
     lines = output.rstrip().splitlines()
-    shown = lines[-LINES_SHOWN_MAX:]
-    if len(lines) > len(shown):
-        print(f"        ... all of it: {log.relative_to(ROOT)}")
-    for line in shown:
+    end = lines[-LINES_SHOWN_MAX:]
+    told = failed_tests(lines[:-len(end)])
+    if len(lines) > len(end):
+        print(f"        all of it: {log.relative_to(ROOT)}")
+    for line in told[:FAILED_LINES_SHOWN_MAX]:
+        print(f"        {line}")
+    if len(told) > FAILED_LINES_SHOWN_MAX:
+        print(f"        ... and {len(told) - FAILED_LINES_SHOWN_MAX} more such lines")
+    if len(lines) > len(end):
+        print("        ... and its end:")
+    for line in end:
         print(f"        {line}")
 
 
