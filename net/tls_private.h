@@ -1,4 +1,5 @@
-/* tls_private.h - what the parts of net/tls share; nobody else includes it. */
+/* tls_private.h - what the parts of net/tls share; of others only digest.c includes it, for the
+ * curve. */
 #ifndef TOCSIN_NET_TLS_PRIVATE_H
 #define TOCSIN_NET_TLS_PRIVATE_H
 
