@@ -23,24 +23,32 @@ struct app;
 struct answer_parts {
     char *result;
     char *message_id; /* "": it answers none. */
-    char *subject;
+    char *subject;    /* Of the mail itself: "Re: status", "[router1] report 2026-11-22". */
+    /* For its lines, set by answer_fields(). */
+    struct app *app;
+    const struct alert *alert;
 };
 
 bool answer_is(const struct alert *alert);
+bool answer_is_round_trip(const struct alert *alert); /* It goes to the device's own mailbox. */
 
-/* Fills alert.text. What is too long is cut (the result), or left out (a Message-ID). */
+/* Fills alert.text. What is too long is cut (the result), or left out (a Message-ID). subject is
+ * that of the mail to be: no "Re:" is added here. */
 void answer_pack(struct alert *alert, const char *result, const char *message_id,
                  const char *subject);
 void answer_unpack(struct alert *alert, struct answer_parts *parts);
 
 /* Queues one: durable when it returns 0, or as queue_add(). For a round trip, result is its token.
- */
+ * message_id and subject are those of the order that it answers, and its own subject is "Re: ..."
+ * or "[device] NAME"; NULL and NULL: nobody asked by mail, and it is "[device] NAME DATE" (of a
+ * round trip, its token). number may be NULL. */
 MUST_CHECK int answer_queue(struct app *app, const char *name, const char *result,
                             const char *message_id, const char *subject, uint32_t *number);
 
-/* Turns what is in hand into fields of a mail: subject, threading, body lines, attachment. alert
- * has been unpacked into parts; all is borrowed until the mail has been read. */
-void answer_fields(struct app *app, const struct alert *alert, const struct answer_parts *parts,
+/* Turns what is in hand into fields of a mail: subject, threading, body lines, attachment;
+ * fields->live_line is the caller's. alert has been unpacked into parts; all is borrowed until the
+ * mail has been read. */
+void answer_fields(struct app *app, const struct alert *alert, struct answer_parts *parts,
                    struct rfc5322_fields *fields);
 
 #endif

@@ -24,6 +24,7 @@
 #include "firmware/policy.h"
 #include "firmware/poller.h"
 #include "firmware/queue.h"
+#include "firmware/report.h"
 #include "firmware/roundtrip.h"
 #include "firmware/sender.h"
 #include "firmware/slots.h"
@@ -79,6 +80,7 @@ struct app {
     struct authority authority;
     struct diary diary;
     struct roundtrip roundtrip;
+    struct report report;
     struct app_syslog syslog;
     struct app_capture capture;
 
