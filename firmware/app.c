@@ -1,4 +1,7 @@
 #include "firmware/app.h"
+
+#include "firmware/answer.h"
+#include "firmware/report.h"
 #include "firmware/syslog.h"
 #include "net/text.h"
 
@@ -18,18 +21,38 @@
 #define CLOCK_BACK_MS 86400000
 #define CLOCK_WAIT_MS_MAX 300000 /* For SNTP, where a mail can go without it. */
 #define REPORT_MS_MIN 60000
-#define FACILITY_DEVICE 255
 
 void app_print(struct app *app, const char *format, ...)
 {
     char line[LINE_BYTES];
     struct text text = text_begin(line, sizeof line);
+    struct app_capture *capture = &app->capture;
     va_list list;
 
+    if (capture->out != NULL && (capture->taken || capture->skip > 0)) {
+        capture->skip -= capture->skip > 0 ? 1 : 0;
+        return;
+    }
     va_start(list, format);
     text_format_list(&text, format, list);
     va_end(list);
-    console_print(&app->console, line);
+    if (capture->out != NULL) {
+        text_add_bytes(capture->out, line, text.length);
+        capture->taken = true;
+    } else {
+        console_print(&app->console, line);
+    }
+}
+
+bool app_capture_line(struct app *app, const char *command, unsigned index, struct text *out)
+{
+    bool taken;
+
+    app->capture = (struct app_capture){.out = out, .skip = index};
+    app_command(app, command);
+    taken = app->capture.taken;
+    app->capture.out = NULL;
+    return taken;
 }
 
 uint64_t app_unix_ms(const struct app *app)
@@ -68,12 +91,17 @@ void app_set_time(struct app *app, uint64_t unix_ms, const char *source)
 {
     bool first = app->clock_unix_ms == 0;
     uint64_t now_ms = app->platform.board->millis();
+    int64_t offset_ms;
 
     if (text_seconds(unix_ms) < CLOCK_FLOOR_UNIX_S) {
         app_log(app, "clock: a time before 2026 was refused; check the time server");
         return;
     }
     if (!first) {
+        offset_ms = (int64_t)(unix_ms - app_unix_ms(app));
+        app->clock_offset_ms = offset_ms > INT32_MAX    ? INT32_MAX
+                               : offset_ms < -INT32_MAX ? -INT32_MAX
+                                                        : (int32_t)offset_ms;
         limits_shift(&app->limits, app_unix_ms(app), unix_ms);
     }
     app->clock_unix_ms = unix_ms;
@@ -197,6 +225,15 @@ static void seed(struct app *app)
     memset(bytes, 0, sizeof bytes);
 }
 
+/* What is no alert: an answer, a report, a round trip. */
+static void compose(void *context, struct alert *alert, struct rfc5322_fields *fields)
+{
+    struct answer_parts parts;
+
+    answer_unpack(alert, &parts);
+    answer_fields(context, alert, &parts, fields);
+}
+
 static void sender_log(void *context, const char *line)
 {
     app_log(context, "%s", line);
@@ -238,6 +275,7 @@ static void sender_stage_ended(void *context, const struct sender_report *report
     }
     if (report->ok && report->stage == SENDER_ACCEPTED) {
         trial_accepted(app);
+        roundtrip_accepted(app, app->sender.item.sequence);
     }
     if (app->test != TEST_RUNNING || !report->is_test) {
         return;
@@ -282,6 +320,7 @@ void app_init(struct app *app, const struct platform *platform)
         .version = TOCSIN_VERSION,
         .log = sender_log,
         .report = sender_stage_ended,
+        .compose = compose,
         .context = app,
     };
     struct text id = text_begin(app->device_id, sizeof app->device_id);
@@ -303,6 +342,9 @@ void app_init(struct app *app, const struct platform *platform)
         text_add_hex(&id, app->journal.device_id[i], 2);
     }
     sender_init(&app->sender, &sender);
+    authority_init(&app->authority, &app->journal, &app->config, app->device_id);
+    diary_init(&app->diary, &app->journal);
+    poller_init(app);
     if (hw->rtc_read != NULL && hw->rtc_read(&unix_s) == 0) {
         app_set_time(app, unix_s * 1000, "RTC");
     }
@@ -312,7 +354,7 @@ void app_init(struct app *app, const struct platform *platform)
 #define ALL_RECIPIENTS UINT8_MAX
 
 /* What an alert has of the device and the moment. */
-static void stamp(struct app *app, struct alert *alert)
+void app_stamp(struct app *app, struct alert *alert)
 {
     const char *at = strchr(app->config.from, '@');
 
@@ -327,7 +369,7 @@ int app_alert(struct app *app, struct alert *alert)
 {
     int result;
 
-    stamp(app, alert);
+    app_stamp(app, alert);
     if (app->config.to_count == 0) {
         return E_CONFIG;
     }
@@ -370,7 +412,7 @@ int app_test_alert(struct app *app, const char *source, const char *app_name, co
 
     device_alert_begin(app, &alert, SEVERITY_NOTICE, app_name, what);
     text_copy(alert.source, sizeof alert.source, source);
-    stamp(app, &alert);
+    app_stamp(app, &alert);
     error = queue_add(&app->queue, &alert, &how);
     *sequence = alert.sequence;
     return error;
@@ -732,22 +774,32 @@ static bool console_poll(struct app *app)
     return true;
 }
 
-static bool send_poll(struct app *app)
+/* One session at a time: mail that is due goes first. */
+static bool mail_poll(struct app *app)
 {
     struct sender_now now = {.now_ms = app->platform.board->millis(), .unix_ms = app_unix_ms(app)};
     struct network_status status;
     char address[16];
     struct text text = text_begin(address, sizeof address);
+    bool running = app->sender.running || app->poller.running;
+    bool polls = app->config.pop3.host[0] != '\0' && now.now_ms >= app->poller.next_ms;
+    bool moved = false;
 
-    if (!app->sender.running &&
-        (app->queue.count == 0 || app->reboot_ms != 0 || commands_config_holds(app))) {
+    if (!running &&
+        ((app->queue.count == 0 && !polls) || app->reboot_ms != 0 || commands_config_holds(app))) {
         return false;
     }
     app->platform.network_status(&status);
     text_add_ipv4(&text, status.address);
     now.address = address;
     now.blocked = app_blocked(app, &now.blocked_stage);
-    return sender_poll(&app->sender, &now);
+    if (!app->poller.running) {
+        moved = sender_poll(&app->sender, &now);
+    }
+    if (!app->sender.running) {
+        moved |= poller_poll(app, &now);
+    }
+    return moved;
 }
 
 /* A digest that is due becomes an alert of the device's own. */
@@ -760,7 +812,7 @@ static bool storm_poll(struct app *app)
         return false;
     }
     device_alert_begin(app, &digest, SEVERITY_NOTICE, "digest", "");
-    stamp(app, &digest);
+    app_stamp(app, &digest);
     return policy_poll(&app->policy, &digest, ALL_RECIPIENTS, now_ms);
 }
 
@@ -780,7 +832,9 @@ bool app_poll(struct app *app)
     test_poll(app);
     commands_config_poll(app);
     trial_poll(app);
-    moved |= send_poll(app);
+    roundtrip_poll(app);
+    moved |= report_poll(app);
+    moved |= mail_poll(app);
     if (app->reboot_ms != 0 && app->platform.board->millis() >= app->reboot_ms) {
         policy_flush(&app->policy, app->platform.board->millis());
         app->platform.board->reset(RESET_COMMAND);
@@ -793,12 +847,15 @@ uint32_t app_sleep_ms_max(struct app *app)
     uint64_t now_ms = app->platform.board->millis();
     uint64_t deadline_ms = sender_deadline(&app->sender);
     uint64_t policy_ms = policy_deadline(&app->policy);
+    uint64_t poller_ms = poller_deadline(app);
     enum sender_stage stage;
 
-    if (!app->sender.running && app_blocked(app, &stage) != NULL) {
+    if (!app->sender.running && !app->poller.running && app_blocked(app, &stage) != NULL) {
         return SLEEP_MS_MAX;
     }
+    deadline_ms = app->poller.running ? poller_ms : deadline_ms;
     deadline_ms = policy_ms < deadline_ms ? policy_ms : deadline_ms;
+    deadline_ms = poller_ms < deadline_ms ? poller_ms : deadline_ms;
     if (deadline_ms <= now_ms) {
         return 1;
     }

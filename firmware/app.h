@@ -109,8 +109,8 @@ struct app {
     uint32_t test_sequence;
     uint64_t test_began_ms;
     bool test_failed;
-    uint64_t reboot_ms;   /* 0: none asked for. */
-    bool reboot_wanted;   /* By mail: when its session has ended. */
+    uint64_t reboot_ms; /* 0: none asked for. */
+    bool reboot_wanted; /* By mail: when its session has ended. */
 };
 
 void app_init(struct app *app, const struct platform *platform);

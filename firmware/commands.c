@@ -569,6 +569,9 @@ static const char *dispatch(struct app *app, const char *line)
 
 void app_answer(struct app *app, const char *error)
 {
+    if (app->capture.out != NULL) {
+        return; /* Only what it printed is wanted. */
+    }
     if (error == NULL) {
         app_print(app, "ok");
     } else if (error[0] != '\0') {

@@ -26,10 +26,11 @@ struct diary {
     uint32_t report_unix_s;    /* The last report's due time that was served; 0: none yet. */
     uint32_t self_test_unix_s; /* The last self test's end. */
     bool self_test_failed;
-    uint32_t resets;           /* Boots since counting began. */
-    uint32_t bounced;          /* Alerts that a server took, and that came back. */
-    uint32_t bounced_number;   /* The last one, and when. */
+    uint32_t resets;         /* Boots since counting began. */
+    uint32_t bounced;        /* Alerts that a server took, and that came back. */
+    uint32_t bounced_number; /* The last one, and when. */
     uint32_t bounced_unix_s;
+    char bounced_status[12];    /* RFC 3463: "5.1.1". */
     uint32_t fast_until_unix_s; /* `poll DURATION`. */
     struct diary_mute mutes[DIARY_MUTES_MAX];
 };

@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define POLLER_TEXT_BYTES 240
+#define POLLER_TEXT_BYTES 200
 
 struct app;
 
@@ -27,11 +27,14 @@ struct poller {
     bool wanted;      /* A person, or a round trip, wants one now. */
     bool leaves;      /* QUIT after the message in hand. */
     bool clean;       /* The server said +OK to QUIT. */
+    bool said;        /* The log gets a line about the next session, whatever it finds. */
+    bool expire_said; /* That the server's EXPIRE does not suit. */
     uint8_t step;     /* enum, in poller.c. */
     uint8_t failures; /* Sessions in a row; sticks at 255. */
     uint64_t next_ms; /* No session before this. */
     uint64_t fast_until_ms;
     uint64_t login_ms; /* Not before this: LOGIN-DELAY. */
+    uint64_t yield_ms; /* Since when an alert waits for this session; 0: none does. */
     uint64_t link_lost_ms;
     struct tls_resume resume;
     uint32_t polls, failed, orders, refused, automatic; /* Since the start. */

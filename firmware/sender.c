@@ -1,5 +1,6 @@
 #include "firmware/sender.h"
 
+#include "firmware/answer.h"
 #include "net/text.h"
 
 #include <string.h>
@@ -190,7 +191,8 @@ void sender_describe_tls(const struct sender *sender, char *out, size_t size)
     const struct tls_info *info = tls_info(sender->params.tls);
     struct text text = text_begin(out, size);
 
-    if (sender->sessions == 0 || info->suite == NULL || info->suite[0] == '\0') {
+    if (sender->sessions == 0 || sender->tls_is_other || info->suite == NULL ||
+        info->suite[0] == '\0') {
         return;
     }
 
@@ -221,8 +223,12 @@ static void session_moved(void *context, enum session_phase phase, uint64_t now_
             report(sender, SENDER_TLS, now_ms, "off, as configured");
         }
     } else if (phase == SESSION_TLS) {
-        if (tls_info(sender->params.tls)->resumed) {
+        const struct tls_info *info = tls_info(sender->params.tls);
+
+        if (info->resumed) {
             sender->resumed++;
+        } else {
+            sender->not_after_unix_s[sender->server] = (uint32_t)info->chain[0].not_after_unix_s;
         }
         sender_describe_tls(sender, line, sizeof line);
         say(sender, "%s", line);
@@ -254,7 +260,7 @@ static uint8_t choose_server(const struct sender *sender, uint64_t now_ms)
     if (config_servers(sender->params.config) < 2 || (sender->tried & 2) != 0) {
         return 0;
     }
-    return (sender->tried & 1) != 0 || now_ms < sender->first_ms ? 1 : 0;
+    return (sender->tried & 1) != 0 || sender->second_first || now_ms < sender->first_ms ? 1 : 0;
 }
 
 static void set_params(struct sender *sender, const struct config_server *server,
@@ -308,6 +314,7 @@ static void begin(struct sender *sender, const struct sender_now *now)
     name_for_ehlo(sender);
     set_params(sender, &server, now);
     sender->running = true;
+    sender->tls_is_other = false;
     sender->authenticated = false;
     sender->have_item = false;
     sender->leaves = false;
@@ -328,12 +335,30 @@ void sender_message_id(const struct alert *alert, const char *device_id, char *o
                alert->domain[0] != '\0' && !alert->damaged ? alert->domain : "tocsin.invalid");
 }
 
+/* One recipient that is none of `root`. */
+static bool choose_recipient(struct sender *sender, const char *address)
+{
+    if (address[0] == '\0') {
+        return false;
+    }
+    sender->to[0] = address;
+    sender->to_index[0] = 0;
+    sender->to_count = 1;
+    return true;
+}
+
 static void choose_recipients(struct sender *sender)
 {
+    const struct config *config = sender->params.config;
     const char *all[SMTP_RCPT_MAX];
-    size_t count = config_to(sender->params.config, all, SMTP_RCPT_MAX);
+    size_t count = config_to(config, all, SMTP_RCPT_MAX);
     unsigned pending = sender->item.pending_mask & ((1u << count) - 1);
 
+    if (sender->alert.facility == FACILITY_MAIL &&
+        choose_recipient(sender, answer_is_round_trip(&sender->alert) ? config->mailbox
+                                                                      : config->answer_to)) {
+        return;
+    }
     /* Recipients may have been taken out of the configuration since: better all than nobody. */
     pending = pending != 0 ? pending : UINT8_MAX;
     sender->to_count = 0;
@@ -399,6 +424,10 @@ static void message_begin(struct sender *sender, const struct sender_now *now)
     fields.to_count = sender->to_count;
     fields.unix_s = now->unix_ms != 0 ? text_seconds(now->unix_ms) : sender->alert.unix_s;
     fields.attempt = sender->item.attempts + 1u;
+    if (sender->alert.facility == FACILITY_MAIL) {
+        fields.live_line = sender->live_line;
+        sender->params.compose(sender->params.context, &sender->alert, &fields);
+    }
     rfc5322_init(&sender->mail, &fields);
     envelope.rcpt_count = sender->to_count;
     envelope.size_bytes = rfc5322_size(&sender->mail, &eight_bit);
@@ -498,6 +527,7 @@ static void server_is_good(struct sender *sender)
     sender->failures = 0;
     sender->hurried = 0;
     sender->tried = 0;
+    sender->second_first = false;
     if (sender->server == 0) {
         sender->first_failures = 0;
         sender->first_ms = 0;
@@ -962,6 +992,30 @@ uint64_t sender_try_ms(const struct sender *sender)
     uint64_t due_ms = queue_due_ms(sender->params.queue, sender->polled_ms);
 
     return due_ms == UINT64_MAX ? due_ms : later(due_ms, later(sender->next_ms, sender->limit_ms));
+}
+
+bool sender_wants(struct sender *sender, uint64_t now_ms)
+{
+    sender->polled_ms = now_ms;
+    return sender_try_ms(sender) <= now_ms;
+}
+
+struct poller_work *sender_lend(struct sender *sender)
+{
+    if (sender->running) {
+        return NULL;
+    }
+    sender->lent = true;
+    sender->tls_is_other = true;
+    memset(&sender->poller, 0, sizeof sender->poller);
+    return &sender->poller;
+}
+
+/* What was in it may have been a password. */
+void sender_take_back(struct sender *sender)
+{
+    memset(&sender->poller, 0, sizeof sender->poller);
+    sender->lent = false;
 }
 
 uint64_t sender_deadline(const struct sender *sender)

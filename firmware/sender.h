@@ -17,6 +17,7 @@
 
 #include "firmware/config.h"
 #include "firmware/policy.h"
+#include "firmware/poller_work.h"
 #include "firmware/queue.h"
 #include "net/error.h"
 #include "net/rfc5322.h"
@@ -70,6 +71,9 @@ struct sender_params {
     const char *version;
     void (*log)(void *context, const char *line);
     void (*report)(void *context, const struct sender_report *report);
+    /* Makes the mail of what is no alert (FACILITY_MAIL) out of an alert whose text may be cut up;
+     * all that fields gets lives until the mail was read. */
+    void (*compose)(void *context, struct alert *alert, struct rfc5322_fields *fields);
     void *context;
 };
 
@@ -85,18 +89,25 @@ struct sender_now {
 struct sender {
     struct sender_params params;
     struct session session;
-    struct smtp smtp;
-    struct smtp_params smtp_params;
     struct tls_params tls_params;
     struct tls_resume resume;
-    struct rfc5322 mail;
-    struct alert alert; /* The one in hand. */
+    /* While no mail is being sent, the room is the poller's: see sender_lend(). */
+    union {
+        struct {
+            struct smtp smtp;
+            struct smtp_params smtp_params;
+            struct rfc5322 mail;
+            struct alert alert; /* The one in hand. */
+            char live_line[RFC5322_DIGEST_LINE_BYTES];
+            const char *to[SMTP_RCPT_MAX];
+            uint8_t to_index[SMTP_RCPT_MAX]; /* Which configured recipient each of `to` is. */
+            char ehlo_name[CONFIG_HOST_BYTES * 2];
+            char message_id[ALERT_DOMAIN_BYTES + 64];
+        };
+        struct poller_work poller;
+    };
     struct queue_item item;
-    const char *to[SMTP_RCPT_MAX];
-    uint8_t to_index[SMTP_RCPT_MAX]; /* Which configured recipient each of `to` is. */
     uint8_t to_count;
-    char ehlo_name[CONFIG_HOST_BYTES * 2];
-    char message_id[ALERT_DOMAIN_BYTES + 64];
     char address[16];
     bool running;
     bool have_item;
@@ -127,6 +138,7 @@ struct sender {
     uint64_t last_accepted_unix_s;
     char last_error[SENDER_TEXT_BYTES]; /* "SERVER: WHY"; "" when the last session was good. */
     char last_peer[24];
+    uint32_t not_after_unix_s[2]; /* When each server's certificate ends; 0: not known. */
 };
 
 void sender_init(struct sender *sender, const struct sender_params *params);
@@ -143,6 +155,14 @@ uint64_t sender_try_ms(const struct sender *sender);
 /* Tries at once, the first server first, whatever the backoff says; the provider's limits still
  * count. With is_test the next session is `test`'s. */
 void sender_hurry(struct sender *sender, bool is_test);
+
+/* Something is due now, and nothing but the session of another stands in its way. */
+bool sender_wants(struct sender *sender, uint64_t now_ms);
+
+/* The room and the session, for the poller, until sender_take_back(); the sender is not polled
+ * meanwhile. NULL: a mail is being sent. */
+struct poller_work *sender_lend(struct sender *sender);
+void sender_take_back(struct sender *sender);
 
 /* The last connection's TLS in one line: "TLS 1.2 SUITE CURVE; SUBJECT KEY < ISSUER"; "" without
  * one. */
