@@ -115,7 +115,7 @@ const char *candidate_edit(const struct candidate *candidate, unsigned index, bo
     for (; edit < candidate->edits + candidate->edits_used; edit += edit_bytes(edit)) {
         if (index-- == 0) {
             key = config_key_find(edit + 1);
-            *secret = key->type == CONFIG_SECRET;
+            *secret = config_key_secret(key);
             *value = strstr(edit, " = ");
             *value = *value != NULL ? *value + 3 : NULL;
             return config_key_name(key);
@@ -128,7 +128,7 @@ bool candidate_secret(const char *key)
 {
     const struct config_key *row = config_key_find(key);
 
-    return row != NULL && row->type == CONFIG_SECRET;
+    return row != NULL && config_key_secret(row);
 }
 
 /* ---- a whole text ---- */
@@ -435,8 +435,11 @@ static bool show_item(const struct config *config, const struct config_key *key,
 static bool secret_differs(const struct config *from, const struct config *to,
                            const struct config_key *key)
 {
-    return key->type == CONFIG_SECRET &&
-           strcmp((const char *)from + key->offset, (const char *)to + key->offset) != 0;
+    const char *was = (const char *)from + key->offset, *is = (const char *)to + key->offset;
+
+    return config_key_secret(key) &&
+           (key->type == CONFIG_HMAC_KEY ? memcmp(was, is, sizeof from->command_key)
+                                         : strcmp(was, is)) != 0;
 }
 
 void candidate_changes(const struct config *from, const struct config *to,

@@ -7,7 +7,7 @@
  * Edits are applied line by line to a base as it streams by: the text in force, or one that was
  * imported, which goes straight to the slot that is not in force. Both are staged: they have no
  * effect, and a reset drops them, until candidate_commit(). Comments and certificates pass
- * unchanged; lines end as the base's do. Cost: sizeof(struct candidate), under 1 KB, and the
+ * unchanged; lines end as the base's do. Cost: sizeof(struct candidate), under 600 bytes, and the
  * caller's struct candidate_room while it checks. One caller at a time.
  */
 #ifndef TOCSIN_FIRMWARE_CANDIDATE_H
@@ -22,7 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CANDIDATE_EDIT_BYTES 768
+#define CANDIDATE_EDIT_BYTES 512
 
 struct candidate {
     struct slots *slots;

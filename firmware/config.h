@@ -12,7 +12,7 @@
  *     config_push(&reader, text, size);  ... as often as there is text
  *     errors = config_end(&reader);      0: config is valid as a whole
  *
- * Cost: sizeof(struct config) is 2.6 KB, sizeof(struct config_reader) under 1 KB; a reader may lie
+ * Cost: sizeof(struct config) is 3.4 KB, sizeof(struct config_reader) about 1 KB; a reader may lie
  * on the stack. Nothing here waits or allocates.
  */
 #ifndef TOCSIN_FIRMWARE_CONFIG_H
@@ -65,6 +65,13 @@ enum config_command {
 struct config_endpoint {
     char host[CONFIG_HOST_BYTES]; /* Name or dotted IPv4; "" when unset. */
     uint16_t port;
+};
+
+/* A chain of one-time passwords (otp.h). */
+struct config_chain {
+    uint32_t sequence; /* Of `last`; 0: no chain. */
+    char seed[17];     /* Lower case. */
+    uint8_t last[8];
 };
 
 struct config {
@@ -126,11 +133,7 @@ struct config {
     bool command_key_set, command_public_set; /* Whether the next two are written. */
     uint8_t command_key[32];                  /* HMAC-SHA-256. */
     uint8_t command_public[64];               /* ECDSA P-256: x, y. */
-    struct {
-        uint32_t sequence; /* Of `last`; 0: no chain. */
-        char seed[17];
-        uint8_t last[8];
-    } otp;
+    struct config_chain otp;
     char answer_to[CONFIG_MAILBOX_BYTES]; /* Where answers and reports go; `root` if not written. */
     uint32_t answers_per_hour;            /* 0: no limit. */
     uint32_t report;                      /* A schedule: see CONFIG_DAILY. */
@@ -213,6 +216,10 @@ size_t config_doc_line(unsigned index, char *out, size_t size);
 /* Why a key that is taken for ssmtp's sake has no effect; NULL: it has one, or there is no such
  * key. */
 const char *config_key_note(const char *key);
+
+/* "SEQUENCE SEED RESPONSE", the last in 16 hexadecimal digits, as `tocsin otp` prints it; the text
+ * is cut up. False: it is something else. */
+MUST_CHECK bool config_chain_parse(char *text, struct config_chain *chain);
 
 /* Splits one NUL-ended line in place, as the reader does. 1: key and value point into line;
  * 0: a blank line or a comment; E_INVALID: no `key = value`. */

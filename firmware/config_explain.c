@@ -29,6 +29,8 @@ static const struct {
     {CONFIG_MANY, ANY, "more certificates than fit: expected at most " NUMBER(CONFIG_CA_MAX)},
     {CONFIG_LONG, CONFIG_KEY_to, "too long once rewrite_domain is appended"},
     {CONFIG_LONG, CONFIG_KEY_from, "too long once rewrite_domain is appended"},
+    {CONFIG_LONG, CONFIG_KEY_mailbox, "too long: expected an address of at most 95 bytes"},
+    {CONFIG_LONG, CONFIG_KEY_answer_to, "too long once rewrite_domain is appended"},
     {CONFIG_LONG, ANY,
      "the line is too long: expected at most " NUMBER(CONFIG_LINE_BYTES) " bytes"},
     {CONFIG_MISSING, CONFIG_KEY_to, "missing; expected root = ADDRESS, who gets the alerts"},
@@ -43,12 +45,24 @@ static const struct {
     {CONFIG_MISSING, CONFIG_KEY_auth_pass2, "missing; expected the password of auth_user2"},
     {CONFIG_MISSING, CONFIG_KEY_auth_user2,
      "missing; expected the user whom auth_pass2 belongs to"},
+    {CONFIG_MISSING, CONFIG_KEY_pop3,
+     "missing; the mailbox that command keys, otp, self_test and the keys that begin with pop3 are "
+     "about: expected pop3 = HOST:PORT"},
+    {CONFIG_MISSING, CONFIG_KEY_pop3_user, "missing; expected the user whose mailbox it is"},
+    {CONFIG_MISSING, CONFIG_KEY_pop3_pass, "missing; expected the password of pop3_user"},
+    {CONFIG_UNSIGNED, CONFIG_KEY_commands,
+     "config-set, config-import and otp are never taken with a one-time password: expected "
+     "command_key or command_public_key too, or other commands"},
     {CONFIG_MISSING, CONFIG_KEY_netmask,
      "missing; a static address needs it: expected address = ADDRESS/LENGTH"},
     {CONFIG_NO_DOMAIN, CONFIG_KEY_to,
      "expected an address with its domain, like admin@example.com, or rewrite_domain = DOMAIN"},
     {CONFIG_NO_DOMAIN, CONFIG_KEY_from,
      "expected an address with its domain, like router@example.com, or rewrite_domain = DOMAIN"},
+    {CONFIG_NO_DOMAIN, CONFIG_KEY_mailbox,
+     "expected an address with its domain, like router@example.com, or rewrite_domain = DOMAIN"},
+    {CONFIG_NO_DOMAIN, CONFIG_KEY_answer_to,
+     "expected an address with its domain, like admin@example.com, or rewrite_domain = DOMAIN"},
     {CONFIG_CLASH, CONFIG_KEY_tls_written,
      "UseTLS or UseSTARTTLS says something else; expected only one of them to be written"},
     {CONFIG_CLASH, CONFIG_KEY_retry_min_s, "expected retry_max to be at least retry_min"},
@@ -78,6 +92,12 @@ static const char *const expected[] = {
     [CONFIG_MAILBOX] = "an address like router@example.com",
     [CONFIG_TEXT] = "UTF-8 text of at most ",
     [CONFIG_SECRET] = "UTF-8 text of at most ",
+    [CONFIG_HMAC_KEY] = "64 hexadecimal digits, like `openssl rand -hex 32` prints",
+    [CONFIG_PUBLIC_KEY] = "the base64 text of a P-256 public key, in one line",
+    [CONFIG_CHAIN] = "SEQUENCE SEED RESPONSE, the response in 16 hexadecimal digits",
+    [CONFIG_COMMANDS] = "names of commands (help, status, report, test, queue, ack, mute, poll, "
+                        "history, config-show, config-set, config-import, otp, reboot), all, none "
+                        "or default",
     [CONFIG_DOMAIN] = "a name of letters, digits, hyphens and dots of at most 63 bytes",
     [CONFIG_HOST] = "a host name of at most 63 bytes or an IPv4 address",
     [CONFIG_ENDPOINT] =
@@ -91,6 +111,8 @@ static const char *const expected[] = {
         "implicit, starttls or on (the port decides), or off if clear text is really meant",
     [CONFIG_SECONDS] = "a time (30, 30s, 5m, 1h, 1d) in seconds from ",
     [CONFIG_NUMBER] = "a number from ",
+    [CONFIG_SCHEDULE] =
+        "a time from 10m to 30d (6h), daily or weekly, both also with HH:MM, or off",
     [CONFIG_PORT] = "a port number from ",
     [CONFIG_NETWORK] = "dhcp, or an IPv4 address like 192.0.2.10/24",
     [CONFIG_NETMASK] = "a mask from 128.0.0.0 to 255.255.255.252",
@@ -202,7 +224,7 @@ static void wrong_value(const struct config_reader *reader, const struct config_
     }
     text_add(out, "expected ");
     config_value_expected(key, out);
-    if (key->type != CONFIG_SECRET) {
+    if (!config_key_secret(key)) {
         text_add(out, ", not '");
         text_add_printable(out, value, strlen(value));
         text_add(out, strlen(value) == CONFIG_VALUE_SHOWN - 1 ? "...'" : "'");

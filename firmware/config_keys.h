@@ -102,6 +102,49 @@
         "out with it, the one before comes back.") \
     KEY(confirm_timeout_s, SECONDS, "confirm_timeout", 10, 86400, "5m", \
         "How long such a try may take.") \
+    KEY(pop3, ENDPOINT, "pop3", 0, 0, "", \
+        "The server of the device's own mailbox, which it reads by POP3. Without a port: 995, or " \
+        "110 with STLS or `pop3_tls = off`.") \
+    KEY(pop3_tls_written, TLS, "pop3_tls", 0, 0, "", \
+        "As `tls`; `stls` is `starttls`. Without it port 110 is STLS, any other TLS on connect. " \
+        "With `off`, the login is APOP, unless `auth_without_tls` lets the password go in clear " \
+        "text.") \
+    KEY(pop3_tls_name, HOST, "pop3_tls_name", 0, 0, "", \
+        "As `tls_name`, for `pop3`.") \
+    KEY(pop3_user, TEXT, "pop3_user", 0, 0, "", \
+        "The user whose mailbox it is.") \
+    KEY(pop3_pass, SECRET, "pop3_pass", 0, 0, "", \
+        "The password of `pop3_user`.") \
+    KEY(mailbox, MAILBOX, "mailbox", 0, 0, "", \
+        "The address whose mail comes to that mailbox, for round trips; `from` if not written.") \
+    KEY(poll_s, SECONDS, "poll", 0, 604800, "5m", \
+        "How often the mailbox is looked at, with some jitter; `off`: only on demand.") \
+    KEY(poll_fast_s, SECONDS, "poll_fast", 1, 3600, "30s", \
+        "How often while something is going on: after an order, or `poll DURATION`.") \
+    KEY(pop3_size_max, NUMBER, "pop3_size", 1, 1048576, "65536", \
+        "Larger messages are never downloaded, whatever they say. Bytes.") \
+    KEY(pop3_delete, BOOL, "pop3_delete", 0, 0, "no", \
+        "Deletes what is not for the device; otherwise it is left as it is. Orders and round " \
+        "trips are deleted when they are done.") \
+    KEY(commands, COMMANDS, "commands", 0, 0, "default", \
+        "What may be ordered by mail: names, `all`, `none`, or `default`: all but config-set, " \
+        "config-import, otp and reboot.") \
+    KEY(command_key, HMAC_KEY, "command_key", 0, 0, "", \
+        "Takes orders that are signed by HMAC-SHA-256 with this key; each device needs its own.") \
+    KEY(command_public, PUBLIC_KEY, "command_public_key", 0, 0, "", \
+        "Takes orders that are signed with the private key of this one.") \
+    KEY(otp, CHAIN, "otp", 0, 0, "", \
+        "Takes orders with a one-time password (RFC 2289, otp-sha1): the chain's beginning, as " \
+        "`tocsin otp` prints it.") \
+    KEY(answer_to, MAILBOX, "answer_to", 0, 0, "", \
+        "Who gets answers and reports; all of `root` if not written.") \
+    KEY(answers_per_hour, NUMBER, "answers_per_hour", 0, 1000, "20", \
+        "So many orders by mail are taken in an hour; further ones wait in the mailbox.") \
+    KEY(report, SCHEDULE, "report", 0, 2592000, "off", \
+        "When the device tells how it is. A time of day is that of `timezone`.") \
+    KEY(self_test, SCHEDULE, "self_test", 0, 2592000, "off", \
+        "When the device sends itself a mail through the mailbox, and raises an alert if it does " \
+        "not come back.") \
     KEY(address, NETWORK, "address", 0, 0, "dhcp", \
         "This device's IPv4 address.") \
     KEY(netmask, NETMASK, "netmask", 0, 0, "", \

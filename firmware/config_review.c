@@ -32,6 +32,25 @@ static void review_servers(struct config_reader *reader)
     }
 }
 
+/* What needs the mailbox, or a signature. */
+static void review_orders(struct config_reader *reader)
+{
+    static const uint32_t signed_only = 1u << CONFIG_COMMAND_CONFIG_SET |
+                                        1u << CONFIG_COMMAND_CONFIG_IMPORT |
+                                        1u << CONFIG_COMMAND_OTP;
+    const struct config *config = reader->config;
+    bool any = config->command_key_set || config->command_public_set || config->otp.sequence != 0 ||
+               config->self_test != 0;
+
+    if (any && !config_written(reader, CONFIG_KEY_pop3)) {
+        config_fail(reader, CONFIG_KEY_pop3, CONFIG_MISSING);
+    }
+    if (config->otp.sequence != 0 && (config->commands & signed_only) != 0 &&
+        !config->command_key_set && !config->command_public_set) {
+        config_fail(reader, CONFIG_KEY_commands, CONFIG_UNSIGNED);
+    }
+}
+
 static uint32_t host_order(uint32_t address_be)
 {
     uint8_t octet[4];
@@ -93,6 +112,9 @@ static void review_names(struct config_reader *reader)
     if (!resolvable(config, config->mailhub2.host)) {
         config_fail(reader, CONFIG_KEY_mailhub2, CONFIG_NO_DNS);
     }
+    if (!resolvable(config, config->pop3.host)) {
+        config_fail(reader, CONFIG_KEY_pop3, CONFIG_NO_DNS);
+    }
     if (config_written(reader, CONFIG_KEY_sntp) &&
         (!resolvable(config, config->sntp[0].host) || !resolvable(config, config->sntp[1].host))) {
         config_fail(reader, CONFIG_KEY_sntp, CONFIG_NO_DNS);
@@ -124,6 +146,7 @@ int config_review(struct config_reader *reader)
     if (reader->text_bytes <= CONFIG_TEXT_BYTES) {
         review_recipients(reader);
         review_servers(reader);
+        review_orders(reader);
         if (config->dhcp || config->address != 0) { /* Or `address` has its error already. */
             review_network(reader);
         }

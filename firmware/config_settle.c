@@ -7,6 +7,8 @@
 #define PORT_SMTPS 465
 #define PORT_SUBMISSION 587
 #define PORT_SUBMISSION_OTHER 2525 /* Offered where a provider blocks the others. */
+#define PORT_POP3 110
+#define PORT_POP3S 995
 
 enum { SWITCH_NO = 1, SWITCH_YES = 2 }; /* Of use_tls and use_starttls; 0: not written. */
 
@@ -45,6 +47,15 @@ static bool complete_address(struct config_reader *reader, enum config_key_id id
     memcpy(at + 1, domain, extra - 1);
     *end += extra;
     return true;
+}
+
+/* The same of a member that holds one address. */
+static void complete_member(struct config_reader *reader, enum config_key_id id)
+{
+    char *address = (char *)reader->config + config_keys[id].offset;
+    char *end = address + strlen(address) + 1;
+
+    (void)complete_address(reader, id, address, &end, address + config_keys[id].limit);
 }
 
 static void settle_recipients(struct config_reader *reader)
@@ -86,7 +97,6 @@ static void settle_from(struct config_reader *reader)
 {
     struct config *config = reader->config;
     char *from = config->from;
-    char *end;
 
     if (!config_written(reader, CONFIG_KEY_from)) {
         const char *source = default_from(config);
@@ -98,8 +108,7 @@ static void settle_from(struct config_reader *reader)
             return; /* Complete, or an error of its own. */
         }
     }
-    end = from + strlen(from) + 1;
-    (void)complete_address(reader, CONFIG_KEY_from, from, &end, from + sizeof config->from);
+    complete_member(reader, CONFIG_KEY_from);
 }
 
 /* One of the two mail servers: what was written about it, and where it is settled. */
@@ -184,6 +193,54 @@ static void settle_server(struct config_reader *reader, const struct server *ser
     }
 }
 
+/* The server of the device's own mailbox. Returns whether it is to be verified. */
+static bool settle_pop3(struct config_reader *reader)
+{
+    static const enum config_key_id about[] = {CONFIG_KEY_pop3_tls_written,
+                                               CONFIG_KEY_pop3_tls_name, CONFIG_KEY_pop3_user,
+                                               CONFIG_KEY_pop3_pass};
+    struct config *config = reader->config;
+    struct config_endpoint *endpoint = &config->pop3;
+
+    if (!config_written(reader, CONFIG_KEY_pop3)) {
+        bool any = false;
+
+        for (size_t i = 0; i < sizeof about / sizeof about[0]; i++) {
+            any = any || config_written(reader, about[i]);
+        }
+        if (any) {
+            config_fail(reader, CONFIG_KEY_pop3, CONFIG_MISSING);
+        }
+        return false;
+    }
+    config->pop3_tls = config->pop3_tls_written != 0 ? (enum smtp_tls)(config->pop3_tls_written - 1)
+                       : endpoint->port == PORT_POP3 ? SMTP_TLS_STARTTLS
+                                                     : SMTP_TLS_IMPLICIT;
+    if (endpoint->port == 0) {
+        endpoint->port = config->pop3_tls == SMTP_TLS_IMPLICIT ? PORT_POP3S : PORT_POP3;
+    }
+    if (!config_written(reader, CONFIG_KEY_pop3_tls_name)) {
+        (void)text_copy(config->pop3_tls_name, CONFIG_HOST_BYTES, endpoint->host);
+    }
+    need(reader, CONFIG_KEY_pop3_user);
+    need(reader, CONFIG_KEY_pop3_pass);
+    return config->pop3_tls != SMTP_TLS_OFF;
+}
+
+/* Addresses of the device's own mails. */
+static void settle_mailbox(struct config_reader *reader)
+{
+    struct config *config = reader->config;
+
+    if (config_written(reader, CONFIG_KEY_mailbox)) {
+        complete_member(reader, CONFIG_KEY_mailbox);
+    } else if (config_written(reader, CONFIG_KEY_pop3) &&
+               !text_copy(config->mailbox, sizeof config->mailbox, config->from)) {
+        config_fail(reader, CONFIG_KEY_mailbox, CONFIG_LONG);
+    }
+    complete_member(reader, CONFIG_KEY_answer_to);
+}
+
 static void settle_servers(struct config_reader *reader)
 {
     struct config *config = reader->config;
@@ -224,6 +281,7 @@ static void settle_servers(struct config_reader *reader)
                config_written(reader, second.user_key) || config_written(reader, second.pass_key)) {
         config_fail(reader, second.hub, CONFIG_MISSING);
     }
+    any_tls = settle_pop3(reader) || any_tls;
     if (any_tls && config->ca_count == 0 && reader->pem_line == 0) {
         need(reader, CONFIG_KEY_tls_ca_file);
     }
@@ -240,6 +298,7 @@ void config_settle(struct config_reader *reader)
     settle_recipients(reader);
     settle_servers(reader);
     settle_from(reader);
+    settle_mailbox(reader);
     if (config->retry_min_s > config->retry_max_s) {
         config_fail(reader,
                     config_written(reader, CONFIG_KEY_retry_max_s) ? CONFIG_KEY_retry_max_s

@@ -2,7 +2,7 @@
 #ifndef TOCSIN_FIRMWARE_CONFIG_STATE_H
 #define TOCSIN_FIRMWARE_CONFIG_STATE_H
 
-#define CONFIG_KEY_MAX 72 /* Keys in the table; a static assertion holds it. */
+#define CONFIG_KEY_MAX 80 /* Keys in the table; a static assertion holds it. */
 
 #define CONFIG_VALUE_SHOWN 40
 

@@ -11,18 +11,23 @@ enum config_type {
     CONFIG_MAILBOXES, /* Addresses, each ended by NUL. */
     CONFIG_HOSTS,     /* NAME ADDRESS */
     CONFIG_ENDPOINTS, /* Two of them, or off. */
+    CONFIG_COMMANDS,  /* Names into a bit mask. */
     CONFIG_SERVERS,   /* Two of them, IPv4 addresses only. */
     /* These in one. */
     CONFIG_MAILBOX, /* One address; its domain may be missing until config_end(). */
     CONFIG_TEXT,
-    CONFIG_SECRET,   /* A text that is never shown, nor repeated in an error. */
-    CONFIG_DOMAIN,   /* A host name or a domain. */
-    CONFIG_HOST,     /* A host name or an IPv4 address. */
-    CONFIG_ENDPOINT, /* HOST[:PORT] */
+    CONFIG_SECRET,     /* A text that is never shown, nor repeated in an error. */
+    CONFIG_HMAC_KEY,   /* Hexadecimal digits; as secret. */
+    CONFIG_PUBLIC_KEY, /* SubjectPublicKeyInfo of a P-256 key in base64. */
+    CONFIG_CHAIN,      /* SEQUENCE SEED RESPONSE */
+    CONFIG_DOMAIN,     /* A host name or a domain. */
+    CONFIG_HOST,       /* A host name or an IPv4 address. */
+    CONFIG_ENDPOINT,   /* HOST[:PORT] */
     CONFIG_BOOL,
     CONFIG_TLS,
-    CONFIG_SECONDS, /* A time; with 0 as its lowest, also `off`. */
-    CONFIG_NUMBER,  /* The same without units. */
+    CONFIG_SECONDS,  /* A time; with 0 as its lowest, also `off`. */
+    CONFIG_NUMBER,   /* The same without units. */
+    CONFIG_SCHEDULE, /* A time, or `daily` or `weekly` at an hour (config.h). */
     CONFIG_PORT,
     CONFIG_NETWORK, /* dhcp or ADDRESS[/LENGTH]; fills three members. */
     CONFIG_NETMASK,
@@ -69,13 +74,17 @@ extern const struct config_key config_keys[CONFIG_KEY_COUNT];
     FAULT(NO_TEXT, "not UTF-8 text")            \
     FAULT(NO_PEM, "not a PEM certificate")      \
     FAULT(NO_END, "PEM block without its end")  \
-    FAULT(NO_DNS, "not found without `dns`")
+    FAULT(NO_DNS, "not found without `dns`")    \
+    FAULT(UNSIGNED, "needs signed orders")
 
 #define CONFIG_FAULT_ID(id, words) CONFIG_##id,
 enum config_fault { CONFIG_FAULTS(CONFIG_FAULT_ID) CONFIG_FAULT_COUNT };
 
 /* The row of a key as a person writes it, ended by NUL or '='; NULL: none. */
 const struct config_key *config_key_find(const char *written);
+
+/* Its value is never shown. */
+bool config_key_secret(const struct config_key *key);
 
 /* What messages call it, and its default. */
 const char *config_key_name(const struct config_key *key);

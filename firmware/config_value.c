@@ -1,6 +1,9 @@
 /* Values of the configuration: what a person wrote, into struct config and back. */
 #include "firmware/config_table.h"
 #include "net/alert.h"
+#include "net/base64.h"
+#include "net/digest.h"
+#include "net/otp.h"
 
 #include <string.h>
 
@@ -8,10 +11,30 @@
 static const char bool_words[] = "no\0yes\0off\0on\0false\0true\0"
                                  "0\0"
                                  "1\0";
-static const char tls_words[] = "implicit\0starttls\0off\0smtps\0ssl\0on\0yes\0";
+static const char tls_words[] = "implicit\0starttls\0off\0smtps\0ssl\0on\0yes\0stls\0";
 static const char method_words[] = "plain\0login\0";
 
-#define TLS_WORD_ON 5 /* From here, the port decides. */
+#define TLS_WORD_ON 5 /* From here, the port decides, ... */
+#define TLS_WORD_STLS 7
+
+/* In the order of enum config_command, and three more. */
+static const char command_words[] =
+    "help\0status\0report\0test\0queue\0ack\0mute\0poll\0history\0config-show\0"
+    "config-set\0config-import\0otp\0reboot\0all\0none\0default\0";
+
+#define COMMAND_BIT(name) (1u << CONFIG_COMMAND_##name)
+#define COMMANDS_ALL ((1u << CONFIG_COMMAND_COUNT) - 1)
+#define COMMANDS_DEFAULT                                                                        \
+    (COMMANDS_ALL & ~(COMMAND_BIT(CONFIG_SET) | COMMAND_BIT(CONFIG_IMPORT) | COMMAND_BIT(OTP) | \
+                      COMMAND_BIT(REBOOT)))
+
+#define DAY_S 86400
+#define SCHEDULE_S_MIN 600 /* More often is a flood. */
+
+/* A public key in base64 begins so: AlgorithmIdentifier of P-256 and the point's format (RFC 5480
+ * sections 2.1.1 and 2.2), 27 bytes. What follows are the point's 64. */
+static const char public_key_start[] = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE";
+#define PUBLIC_KEY_DER_BYTES 91
 
 /* Which word of the list; -1: none. */
 static int find_word(const char *list, const char *word)
@@ -215,6 +238,23 @@ static enum config_fault set_endpoints(struct config_endpoint list[2], const str
     return CONFIG_TAKEN;
 }
 
+static enum config_fault set_commands(uint32_t *set, char *value, bool first)
+{
+    static const uint32_t several[] = {COMMANDS_ALL, 0, COMMANDS_DEFAULT};
+    char *item;
+
+    *set = first ? 0 : *set;
+    while ((item = next_item(&value, " \t,")) != NULL) {
+        int word = find_word(command_words, item);
+
+        if (word < 0) {
+            return CONFIG_INVALID;
+        }
+        *set |= word < CONFIG_COMMAND_COUNT ? 1u << word : several[word - CONFIG_COMMAND_COUNT];
+    }
+    return CONFIG_TAKEN;
+}
+
 static enum config_fault set_host(struct config *config, char *value)
 {
     const char *name = next_item(&value, " \t,");
@@ -247,7 +287,8 @@ static bool parse_number(const struct config_key *key, char *value, uint32_t *ou
     static const char units[] = "smhd";
     static const uint32_t factors[] = {1, 60, 3600, 86400};
     char *last = value + strlen(value) - 1;
-    const char *unit = key->type == CONFIG_SECONDS ? strchr(units, *last) : NULL;
+    bool time = key->type == CONFIG_SECONDS || key->type == CONFIG_SCHEDULE;
+    const char *unit = time ? strchr(units, *last) : NULL;
     uint32_t factor = 1;
 
     *out = 0;
@@ -265,11 +306,49 @@ static bool parse_number(const struct config_key *key, char *value, uint32_t *ou
     return *out >= key->low;
 }
 
+/* "07:00" */
+static bool parse_minute(char *value, uint32_t *minute)
+{
+    char *colon = strchr(value, ':');
+    uint32_t hour;
+
+    if (colon == NULL || strlen(colon) != 3) {
+        return false;
+    }
+    *colon = '\0';
+    if (!text_parse_u32(value, 23, &hour) || !text_parse_u32(colon + 1, 59, minute)) {
+        return false;
+    }
+    *minute += 60 * hour;
+    return true;
+}
+
+static bool parse_schedule(const struct config_key *key, char *value, uint32_t *out)
+{
+    char *day = next_item(&value, " \t");
+    char *time = next_item(&value, " \t");
+    int word = day != NULL ? find_word("daily\0weekly\0", day) : -1;
+
+    if (word < 0) {
+        return day != NULL && time == NULL && parse_number(key, day, out) &&
+               (*out == 0 || *out >= SCHEDULE_S_MIN);
+    }
+    if (time == NULL) {
+        *out = word == 0 ? DAY_S : 7 * DAY_S;
+        return true;
+    }
+    if (!parse_minute(time, out) || next_item(&value, " \t") != NULL) {
+        return false;
+    }
+    *out |= word == 0 ? CONFIG_DAILY : CONFIG_WEEKLY;
+    return true;
+}
+
 static bool set_number(void *out, const struct config_key *key, char *value)
 {
     uint32_t number;
 
-    if (!parse_number(key, value, &number)) {
+    if (!(key->type == CONFIG_SCHEDULE ? parse_schedule : parse_number)(key, value, &number)) {
         return false; /* The default stays, for the sake of what is checked behind it. */
     }
     if (key->type == CONFIG_PORT) {
@@ -278,6 +357,53 @@ static bool set_number(void *out, const struct config_key *key, char *value)
         *(uint32_t *)out = number;
     }
     return true;
+}
+
+/* As many digits as fill it, and no more. */
+static bool parse_hex(const char *text, uint8_t *out, size_t size)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    if (strlen(text) != 2 * size) {
+        return false;
+    }
+    for (size_t i = 0; i < 2 * size; i++) {
+        const char *found =
+            strchr(digits, text[i] >= 'A' && text[i] <= 'F' ? text[i] | 0x20 : text[i]);
+
+        if (found == NULL) {
+            return false;
+        }
+        out[i / 2] = (uint8_t)(out[i / 2] << 4 | (found - digits));
+    }
+    return true;
+}
+
+bool config_chain_parse(char *text, struct config_chain *chain)
+{
+    const char *sequence = next_item(&text, " \t,");
+    const char *seed = next_item(&text, " \t,");
+    const char *last = next_item(&text, " \t,");
+    size_t length = 0;
+
+    memset(chain, 0, sizeof *chain);
+    if (last == NULL || next_item(&text, " ") != NULL) {
+        return false;
+    }
+    for (; length < sizeof chain->seed - 1 && config_alphanumeric(seed[length]); length++) {
+        chain->seed[length] = (char)(digit(seed[length]) ? seed[length] : seed[length] | 0x20);
+    }
+    return length > 0 && seed[length] == '\0' && parse_hex(last, chain->last, sizeof chain->last) &&
+           text_parse_u32(sequence, OTP_SEQUENCE_MAX, &chain->sequence) && chain->sequence > 0;
+}
+
+static bool set_public_key(struct config *config, const char *value)
+{
+    uint8_t der[PUBLIC_KEY_DER_BYTES];
+
+    config->command_public_set = base64_decode(value, der, sizeof der) == PUBLIC_KEY_DER_BYTES &&
+                                 digest_public_parse(der, sizeof der, config->command_public) == 0;
+    return config->command_public_set;
 }
 
 /* Network byte order from a prefix length of 1 to 32. */
@@ -399,9 +525,10 @@ static bool set_word(void *out, enum config_type type, const char *value)
         break;
     case CONFIG_TLS:
         word = find_word(tls_words, value);
-        *(uint8_t *)out = (uint8_t)(word <= SMTP_TLS_OFF ? 1 + word
-                                    : word < TLS_WORD_ON ? 1 + SMTP_TLS_IMPLICIT
-                                                         : 0);
+        *(uint8_t *)out = (uint8_t)(word <= SMTP_TLS_OFF    ? 1 + word
+                                    : word < TLS_WORD_ON    ? 1 + SMTP_TLS_IMPLICIT
+                                    : word == TLS_WORD_STLS ? 1 + SMTP_TLS_STARTTLS
+                                                            : 0);
         break;
     case CONFIG_SEVERITY:
         word = severity_parse(value);
@@ -437,6 +564,8 @@ enum config_fault config_value_set(struct config *config, const struct config_ke
     case CONFIG_ENDPOINTS:
     case CONFIG_SERVERS:
         return set_endpoints(out, key, value, first);
+    case CONFIG_COMMANDS:
+        return set_commands(out, value, first);
     case CONFIG_NETWORK:
         return set_network(config, value);
     case CONFIG_NETMASK:
@@ -455,9 +584,20 @@ enum config_fault config_value_set(struct config *config, const struct config_ke
     case CONFIG_SECRET:
         good = text_copy(out, key->limit, value);
         break;
+    case CONFIG_HMAC_KEY:
+        good = parse_hex(value, out, sizeof config->command_key);
+        config->command_key_set = good;
+        break;
+    case CONFIG_PUBLIC_KEY:
+        good = set_public_key(config, value);
+        break;
+    case CONFIG_CHAIN:
+        good = config_chain_parse(value, out);
+        break;
     case CONFIG_ENDPOINT:
         good = parse_endpoint(value, key, out);
         break;
+    case CONFIG_SCHEDULE:
     case CONFIG_SECONDS:
     case CONFIG_NUMBER:
     case CONFIG_PORT:
@@ -524,21 +664,64 @@ static void show_number(const struct config_key *key, const void *value, struct 
 {
     uint32_t number =
         key->type == CONFIG_PORT ? *(const uint16_t *)value : *(const uint32_t *)value;
+    uint32_t minute = number & CONFIG_MINUTE_MASK;
 
     if (number == 0) {
         text_add(out, "off");
+    } else if (number >= CONFIG_DAILY) {
+        text_format(out, "%s %02u:%02u", number >= CONFIG_WEEKLY ? "weekly" : "daily",
+                    (unsigned)(minute / 60), (unsigned)(minute % 60));
     } else {
         text_add_u32(out, number);
     }
 }
 
-/* As it was settled. Without a second server there is nothing to say about its TLS. */
+/* As it was settled. Without a server there is nothing to say about its TLS. */
 static void show_tls(const struct config *config, const struct config_key *key, struct text *out)
 {
-    bool second = key == &config_keys[CONFIG_KEY_tls2_written];
+    if (key == &config_keys[CONFIG_KEY_tls_written]) {
+        text_add(out, text_item(tls_words, config->tls));
+    } else if (key == &config_keys[CONFIG_KEY_tls2_written]) {
+        text_add(out, config->mailhub2.host[0] != '\0' ? text_item(tls_words, config->tls2) : "");
+    } else {
+        text_add(out, config->pop3.host[0] != '\0' ? text_item(tls_words, config->pop3_tls) : "");
+    }
+}
 
-    if (!second || config->mailhub2.host[0] != '\0') {
-        text_add(out, text_item(tls_words, second ? config->tls2 : config->tls));
+static void show_commands(uint32_t set, struct text *out)
+{
+    const char *comma = "";
+
+    if (set == COMMANDS_ALL || set == 0) {
+        text_add(out, set != 0 ? "all" : "none");
+        return;
+    }
+    for (unsigned i = 0; i < CONFIG_COMMAND_COUNT; i++) {
+        if (set & 1u << i) {
+            text_format(out, "%s%s", comma, text_item(command_words, i));
+            comma = ", ";
+        }
+    }
+}
+
+static void show_public_key(const struct config *config, struct text *out)
+{
+    struct base64 base64 = base64_begin(out);
+
+    if (config->command_public_set) {
+        text_add(out, public_key_start);
+        base64_add(&base64, config->command_public, sizeof config->command_public);
+        base64_end(&base64);
+    }
+}
+
+static void show_chain(const struct config_chain *chain, struct text *out)
+{
+    if (chain->sequence != 0) {
+        text_format(out, "%u %s ", (unsigned)chain->sequence, chain->seed);
+        for (size_t i = 0; i < sizeof chain->last; i++) {
+            text_add_hex(out, chain->last[i], 2);
+        }
     }
 }
 
@@ -569,6 +752,12 @@ static bool show_list(const struct config *config, const struct config_key *key,
         text_format(out, "%s ", config->host[item].name);
         text_add_ipv4(out, config->host[item].address);
         return true;
+    case CONFIG_COMMANDS:
+        if (item > 0) {
+            return false;
+        }
+        show_commands(config->commands, out);
+        return true;
     default:
         if (item > 1 || (item > 0 && list[1].host[0] == '\0')) {
             return false;
@@ -597,12 +786,22 @@ bool config_value_show(const struct config *config, const struct config_key *key
     case CONFIG_SECRET:
         text_add(out, *(const char *)value != '\0' ? "********" : "");
         break;
+    case CONFIG_HMAC_KEY:
+        text_add(out, config->command_key_set ? "********" : "");
+        break;
+    case CONFIG_PUBLIC_KEY:
+        show_public_key(config, out);
+        break;
+    case CONFIG_CHAIN:
+        show_chain(value, out);
+        break;
     case CONFIG_BOOL:
         text_add(out, text_item(bool_words, *(const bool *)value));
         break;
     case CONFIG_TLS:
         show_tls(config, key, out);
         break;
+    case CONFIG_SCHEDULE:
     case CONFIG_SECONDS:
     case CONFIG_NUMBER:
     case CONFIG_PORT:

@@ -33,6 +33,43 @@ void base64_add(struct base64 *base64, const void *bytes, size_t size)
     }
 }
 
+int base64_value(char c)
+{
+    if (c >= 'A' && c <= 'Z') {
+        return c - 'A';
+    }
+    if (c >= 'a' && c <= 'z') {
+        return c - 'a' + 26;
+    }
+    if (c >= '0' && c <= '9') {
+        return c - '0' + 52;
+    }
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+int base64_decode(const char *text, void *out, size_t size)
+{
+    uint8_t *bytes = out;
+    uint32_t bits = 0;
+    size_t used = 0;
+    unsigned count = 0; /* Characters, padding included. */
+    int value;
+
+    for (; (value = base64_value(*text)) >= 0; text++, count++) {
+        bits = bits << 6 | (unsigned)value;
+        if (count % 4 != 0) {
+            if (used == size) {
+                return E_SPACE;
+            }
+            bytes[used++] = (uint8_t)(bits >> (6 - 2 * (count % 4)));
+        }
+    }
+    for (; *text == '=' && count % 4 >= 2; text++) {
+        count++;
+    }
+    return *text == '\0' && count % 4 == 0 ? (int)used : E_INVALID;
+}
+
 void base64_end(struct base64 *base64)
 {
     unsigned pad = 3 - base64->count;

@@ -1,4 +1,4 @@
-/* base64.h - base64 (RFC 4648 section 4), streamed into a bounded text.
+/* base64.h - base64 (RFC 4648 section 4), streamed into a bounded text, and back from a short one.
  *
  *     struct base64 base64 = base64_begin(&text);
  *     base64_add(&base64, user, size); ... base64_end(&base64);
@@ -8,6 +8,7 @@
 #ifndef TOCSIN_NET_BASE64_H
 #define TOCSIN_NET_BASE64_H
 
+#include "net/error.h"
 #include "net/text.h"
 
 #include <stddef.h>
@@ -25,5 +26,12 @@ struct base64 {
 struct base64 base64_begin(struct text *text);
 void base64_add(struct base64 *base64, const void *bytes, size_t size);
 void base64_end(struct base64 *base64); /* Pads the last group. */
+
+/* The six bits that a character stands for; -1: it is none of the alphabet. */
+int base64_value(char c);
+
+/* Decodes all of text into out. Returns how many bytes that are; E_INVALID: anything else in it, or
+ * a wrong end; E_SPACE. */
+MUST_CHECK int base64_decode(const char *text, void *out, size_t size);
 
 #endif
