@@ -226,12 +226,11 @@ static void seed(struct app *app)
 }
 
 /* What is no alert: an answer, a report, a round trip. */
-static void compose(void *context, struct alert *alert, struct rfc5322_fields *fields)
+static void compose(void *context, struct alert *alert, struct answer_parts *parts,
+                    struct rfc5322_fields *fields)
 {
-    struct answer_parts parts;
-
-    answer_unpack(alert, &parts);
-    answer_fields(context, alert, &parts, fields);
+    answer_unpack(alert, parts);
+    answer_fields(context, alert, parts, fields);
 }
 
 static void sender_log(void *context, const char *line)

@@ -1,6 +1,5 @@
 #include "firmware/sender.h"
 
-#include "firmware/answer.h"
 #include "net/text.h"
 
 #include <string.h>
@@ -426,7 +425,7 @@ static void message_begin(struct sender *sender, const struct sender_now *now)
     fields.attempt = sender->item.attempts + 1u;
     if (sender->alert.facility == FACILITY_MAIL) {
         fields.live_line = sender->live_line;
-        sender->params.compose(sender->params.context, &sender->alert, &fields);
+        sender->params.compose(sender->params.context, &sender->alert, &sender->parts, &fields);
     }
     rfc5322_init(&sender->mail, &fields);
     envelope.rcpt_count = sender->to_count;

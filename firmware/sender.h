@@ -15,6 +15,7 @@
 #ifndef TOCSIN_FIRMWARE_SENDER_H
 #define TOCSIN_FIRMWARE_SENDER_H
 
+#include "firmware/answer.h"
 #include "firmware/config.h"
 #include "firmware/policy.h"
 #include "firmware/poller_work.h"
@@ -73,7 +74,10 @@ struct sender_params {
     void (*report)(void *context, const struct sender_report *report);
     /* Makes the mail of what is no alert (FACILITY_MAIL) out of an alert whose text may be cut up;
      * all that fields gets lives until the mail was read. */
-    void (*compose)(void *context, struct alert *alert, struct rfc5322_fields *fields);
+    void (*compose)(void *context, struct alert *alert, struct answer_parts *parts,
+                    struct rfc5322_fields *fields);
+    *all that fields gets lives until the mail was read.* /
+        void (*compose)(void *context, struct alert *alert, struct rfc5322_fields *fields);
     void *context;
 };
 
@@ -98,6 +102,7 @@ struct sender {
             struct smtp_params smtp_params;
             struct rfc5322 mail;
             struct alert alert; /* The one in hand. */
+            struct answer_parts parts;
             char live_line[RFC5322_DIGEST_LINE_BYTES];
             const char *to[SMTP_RCPT_MAX];
             uint8_t to_index[SMTP_RCPT_MAX]; /* Which configured recipient each of `to` is. */
