@@ -854,7 +854,9 @@ uint32_t app_sleep_ms_max(struct app *app)
     }
     deadline_ms = app->poller.running ? poller_ms : deadline_ms;
     deadline_ms = policy_ms < deadline_ms ? policy_ms : deadline_ms;
-    deadline_ms = poller_ms < deadline_ms ? poller_ms : deadline_ms;
+    if (poller_ms > now_ms && poller_ms < deadline_ms) { /* Else something is in its way. */
+        deadline_ms = poller_ms;
+    }
     if (deadline_ms <= now_ms) {
         return 1;
     }

@@ -445,7 +445,10 @@ static void judge_whole(struct app *app)
 
 static int ask(struct app *app, enum pop3_verb verb, uint32_t number, uint64_t now_ms)
 {
-    return pop3_request(&room(app)->pop3, verb, number, now_ms);
+    int error = pop3_request(&room(app)->pop3, verb, number, now_ms);
+
+    room(app)->pending += error == 0 ? 1 : 0;
+    return error;
 }
 
 /* What the step in hand asks of the server, once. */
@@ -611,7 +614,7 @@ static bool take_events(struct app *app, uint64_t now_ms)
         } else if (event->kind == POP3_EVENT_DATA) {
             mime_push(&work->mime, event->data, event->size);
         } else {
-            work->asked = false;
+            work->pending -= work->pending > 0 ? 1 : 0;
             done(app, event);
         }
         pop3_next(&work->pop3, now_ms);
@@ -625,8 +628,7 @@ static bool advance(struct app *app, uint64_t now_ms)
 {
     struct poller_work *work = room(app);
 
-    if (!(pop3_want(&work->pop3) & POP3_WANT_REQUEST) || work->asked ||
-        (pop3_want(&work->pop3) & POP3_WANT_EVENT)) {
+    if (!(pop3_want(&work->pop3) & POP3_WANT_REQUEST) || work->pending > 0) {
         return false;
     }
     if (app->poller.step == STEP_SCAN) {
@@ -635,8 +637,7 @@ static bool advance(struct app *app, uint64_t now_ms)
             return true;
         }
     }
-    work->asked = ask_step(app, now_ms) == 0;
-    if (!work->asked) {
+    if (ask_step(app, now_ms) < 0 || work->pending == 0) {
         session_abort(&app->sender.session);
     }
     return true;

@@ -42,7 +42,7 @@ struct poller_work {
     char uid[POP3_UID_BYTES]; /* Of the message that mailbox.h asks for. */
     bool has_uidl, has_top;
     bool count_known; /* STAT was answered. */
-    bool asked;       /* The step in hand has asked, and is not answered. */
+    uint8_t pending;  /* Requests of the step in hand that are not answered. */
 };
 
 #endif
