@@ -21,9 +21,15 @@ enum {
     LATE_S = 60 /* A mail that is younger than this is not called late. */
 };
 
-/* struct rfc5322's part: after the last line. */
+/* struct rfc5322's part: after the last line. Lines of an attachment count from PART_ATTACHED. */
 #define PART_TAIL UINT32_MAX
 #define PART_END (UINT32_MAX - 1)
+#define PART_CLOSE (UINT32_MAX - 2)
+#define PART_ATTACHED 0x80000000u
+
+/* In quoted-printable text no "=" is followed by "_" (RFC 2045 6.7), so that this is no line of
+ * either part, whatever they say. */
+#define BOUNDARY "=_tocsin"
 
 /* Where the message goes: a window on it. What lies before the window is skipped, what lies behind
  * it is dropped. */
@@ -170,15 +176,20 @@ static void put_unstructured(struct out *out, const char *text)
     end_line(out);
 }
 
-/* An addr-spec or msg-id without its quoted forms: an octet that has no place in one becomes "_".
- */
+/* What is no printable ASCII, or one of those characters, becomes "_". */
+static void put_token(struct out *out, const char *token, const char *barred)
+{
+    for (size_t i = 0; token[i] != '\0' && i < ADDRESS_MAX; i++) {
+        bool ok = token[i] > ' ' && token[i] < 0x7F && strchr(barred, token[i]) == NULL;
+
+        put_bytes(out, ok ? &token[i] : "_", 1);
+    }
+}
+
+/* An addr-spec or msg-id of ours, without its quoted forms. */
 static void put_address(struct out *out, const char *address)
 {
-    for (size_t i = 0; address[i] != '\0' && i < ADDRESS_MAX; i++) {
-        bool ok = address[i] > ' ' && address[i] < 0x7F && strchr("<>()\"\\,;", address[i]) == NULL;
-
-        put_bytes(out, ok ? &address[i] : "_", 1);
-    }
+    put_token(out, address, "<>()\"\\,;");
 }
 
 static void add_zone(struct text *text, int32_t zone_minutes)
@@ -246,42 +257,73 @@ static void put_to(struct out *out, const struct rfc5322_fields *fields)
  *          [router1] ERROR, damaged in flash: ...
  *          [router1] DIGEST: 57 alerts, worst: error
  * Who says it is there without the process id, which only stands in the body. */
-static void put_subject(struct out *out, const struct rfc5322_fields *fields)
+static void add_subject(struct text *text, const struct rfc5322_fields *fields)
 {
     const struct alert *alert = fields->alert;
     const char *host = alert->host[0] != '\0' ? alert->host : alert->sender;
     const char *kind = fields->line != NULL ? "digest" : severity_name(alert->severity);
     bool alone = fields->line == NULL; /* A digest is the device's own: who is clear. */
+
+    text_add_char(text, '[');
+    add_clean(text, fields->device, NAME_BYTES);
+    text_add(text, "] ");
+    for (; *kind != '\0'; kind++) {
+        text_add_char(text, (char)(*kind - ('a' - 'A')));
+    }
+    text_add(text, alert->damaged ? ", damaged in flash: " : ": ");
+    if (alone && alert->app[0] != '\0') {
+        size_t begin = text->length;
+
+        add_clean(text, alert->app, sizeof alert->app);
+        text->length = begin + strcspn(text->bytes + begin, "[");
+        text_add(text, host[0] != '\0' ? "@" : ": ");
+    }
+    if (alone && host[0] != '\0') {
+        add_clean(text, host, sizeof alert->host);
+        text_add(text, ": ");
+    }
+    add_clean(text, alert->text, SUBJECT_TEXT_BYTES);
+    if (text->cut) {
+        text_add(text, "...");
+    }
+    if (alone && alert->count > 1) {
+        text_format(text, " (%u times)", (unsigned)alert->count);
+    }
+}
+
+static void put_subject(struct out *out, const struct rfc5322_fields *fields)
+{
     char buf[SUBJECT_BYTES];
     struct text text = text_begin(buf, sizeof buf);
 
-    text_add_char(&text, '[');
-    add_clean(&text, fields->device, NAME_BYTES);
-    text_add(&text, "] ");
-    for (; *kind != '\0'; kind++) {
-        text_add_char(&text, (char)(*kind - ('a' - 'A')));
+    if (fields->subject != NULL) {
+        add_clean(&text, fields->subject, sizeof buf - 1);
     }
-    text_add(&text, alert->damaged ? ", damaged in flash: " : ": ");
-    if (alone && alert->app[0] != '\0') {
-        size_t begin = text.length;
-
-        add_clean(&text, alert->app, sizeof alert->app);
-        text.length = begin + strcspn(buf + begin, "[");
-        text_add(&text, host[0] != '\0' ? "@" : ": ");
-    }
-    if (alone && host[0] != '\0') {
-        add_clean(&text, host, sizeof alert->host);
-        text_add(&text, ": ");
-    }
-    add_clean(&text, alert->text, SUBJECT_TEXT_BYTES);
-    if (text.cut) {
-        text_add(&text, "...");
-    }
-    if (alone && alert->count > 1) {
-        text_format(&text, " (%u times)", (unsigned)alert->count);
+    if (text.length == 0) {
+        add_subject(&text, fields);
     }
     put_string(out, "Subject:");
     put_unstructured(out, buf);
+}
+
+/* RFC 5322 3.6.4. What stands in the other's Message-ID is repeated as it is, but cannot end it. */
+static void put_thread(struct out *out, const char *in_reply_to)
+{
+    static const char names[] = "In-Reply-To: <\0References: <";
+
+    if (in_reply_to == NULL || in_reply_to[0] == '\0' || strlen(in_reply_to) > ADDRESS_MAX) {
+        return; /* A part of an identifier is none. */
+    }
+    for (size_t i = 0; i < 2; i++) {
+        put_string(out, text_item(names, i));
+        put_token(out, in_reply_to, "<>");
+        put_string(out, ">\r\n");
+    }
+}
+
+static bool has_attachment(const struct rfc5322_fields *fields)
+{
+    return fields->live && fields->attachment != NULL;
 }
 
 /* Auto-Submitted keeps vacation programs quiet (RFC 3834 5), X-Auto-Response-Suppress does so with
@@ -300,16 +342,21 @@ static void put_nature(struct out *out, const struct rfc5322_fields *fields)
         put_address(out, fields->message_id);
         put_string(out, ">\r\n");
     }
-    put_string(out, "MIME-Version: 1.0\r\n"
-                    "Content-Type: text/plain; charset=utf-8\r\n"
-                    "Auto-Submitted: auto-generated\r\n"
-                    "X-Auto-Response-Suppress: All\r\n"
-                    "Content-Transfer-Encoding: ");
+    put_thread(out, fields->in_reply_to);
+    put_string(out, "MIME-Version: 1.0\r\n");
+    put_string(out, has_attachment(fields) ? "Content-Type: multipart/mixed; boundary=\"" BOUNDARY
+                                             "\"\r\n"
+                                           : "Content-Type: text/plain; charset=utf-8\r\n");
+    put_format(out,
+               "Auto-Submitted: auto-%s\r\n"
+               "X-Auto-Response-Suppress: All\r\n"
+               "Content-Transfer-Encoding: ",
+               fields->auto_replied ? "replied" : "generated");
     put_format(out, "%s\r\nImportance: %s\r\nX-Priority: %c\r\nX-Tocsin-Severity: %s\r\n",
                text_item("7bit\0"
                          "8bit\0"
                          "quoted-printable",
-                         out->encoding),
+                         has_attachment(fields) ? RFC5322_7BIT : out->encoding),
                priority < '3'    ? "high"
                : priority == '3' ? "normal"
                                  : "low",
@@ -496,8 +543,10 @@ static void put_facts(struct out *out, const struct rfc5322_fields *fields)
     end_line(out);
 }
 
-/* A line of a digest. False: there is none of that number. */
-static bool put_line(struct out *out, const struct rfc5322_fields *fields, uint32_t index)
+/* A line of a digest. False: there is none of that number. Not inlined: its buffer is no part of
+ * the stack while a live mail's line is made, which may take some itself. */
+static __attribute__((noinline)) bool put_line(struct out *out, const struct rfc5322_fields *fields,
+                                               uint32_t index)
 {
     char buf[RFC5322_DIGEST_LINE_BYTES];
     struct text text = text_begin(buf, sizeof buf);
@@ -521,9 +570,101 @@ static __attribute__((noinline)) void put_header(struct out *out,
     put_nature(out, fields);
 }
 
-/* Makes that part, and tells the next one. */
-static uint32_t put_part(struct out *out, const struct rfc5322_fields *fields, uint32_t part)
+/* The head of a part of a multipart message (RFC 2046 5.1). */
+static void put_part_head(struct out *out, const char *type)
 {
+    put_string(out, "--" BOUNDARY "\r\nContent-Type: ");
+    put_string(out, type);
+    put_string(out, "; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n");
+}
+
+/* After the last line of a live mail: who sent it, behind the line that marks a signature, whose
+ * blank at its end has to stay (RFC 3676 4.3). */
+static void put_signature(struct out *out, const struct rfc5322_fields *fields)
+{
+    put_string(out, "\r\n--=20\r\n");
+    body(out, fields->device);
+    if (fields->address[0] != '\0') {
+        body(out, " at ");
+        body(out, fields->address);
+    }
+    end_line(out);
+    body(out, fields->version);
+    body(out, " on ");
+    body_line(out, fields->board);
+}
+
+/* RFC 4180 3 and RFC 2183. The empty line before it keeps the text's last line end, which would
+ * belong to the boundary. */
+static void put_attachment_head(struct out *out, const struct rfc5322_fields *fields)
+{
+    end_line(out);
+    put_part_head(out, "text/csv; header=present");
+    put_string(out, "Content-Disposition: attachment; filename=\"");
+    put_token(out, fields->attachment_name, "<>()\"\\,;:/@[]?=%*'");
+    put_string(out, "\"\r\n\r\n");
+}
+
+/* A line that is made once, and kept until all of it has been read. */
+static bool put_live_line(struct out *out, struct rfc5322 *mail, uint32_t index,
+                          bool (*line)(void *context, unsigned index, struct text *out))
+{
+    const struct rfc5322_fields *fields = &mail->fields;
+
+    if (mail->live_part != mail->part) {
+        struct text text = text_begin(fields->live_line, RFC5322_DIGEST_LINE_BYTES);
+
+        if (line == NULL || !line(fields->line_context, index, &text)) {
+            return false;
+        }
+        mail->live_part = mail->part;
+    }
+    body_line(out, fields->live_line);
+    return true;
+}
+
+static uint32_t put_live_part(struct out *out, struct rfc5322 *mail)
+{
+    const struct rfc5322_fields *fields = &mail->fields;
+    uint32_t part = mail->part;
+
+    if (part == 0) {
+        put_header(out, fields);
+        if (has_attachment(fields)) {
+            put_part_head(out, "text/plain");
+            end_line(out);
+        }
+        return 1;
+    }
+    if (part == PART_TAIL) {
+        put_signature(out, fields);
+        if (!has_attachment(fields)) {
+            return PART_END;
+        }
+        put_attachment_head(out, fields);
+        return PART_ATTACHED;
+    }
+    if (part == PART_CLOSE) {
+        put_string(out, "--" BOUNDARY "--\r\n");
+        return PART_END;
+    }
+    if (part >= PART_ATTACHED) {
+        bool more = put_live_line(out, mail, part - PART_ATTACHED, fields->attachment);
+
+        return more ? part + 1 : PART_CLOSE;
+    }
+    return put_live_line(out, mail, part - 1, fields->line) ? part + 1 : PART_TAIL;
+}
+
+/* Makes the part in hand, and tells the next one. */
+static uint32_t put_part(struct out *out, struct rfc5322 *mail)
+{
+    const struct rfc5322_fields *fields = &mail->fields;
+    uint32_t part = mail->part;
+
+    if (fields->live) {
+        return put_live_part(out, mail);
+    }
     if (part == 0) {
         put_header(out, fields);
         put_text(out, fields);
@@ -555,15 +696,21 @@ static uint8_t choose_encoding(const struct rfc5322_fields *fields)
     }
 }
 
+static void rewind_mail(struct rfc5322 *mail)
+{
+    mail->part = 0;
+    mail->offset = 0;
+    mail->live_part = 0;
+}
+
 void rfc5322_init(struct rfc5322 *mail, const struct rfc5322_fields *fields)
 {
     mail->fields = *fields;
-    mail->part = 0;
-    mail->offset = 0;
+    rewind_mail(mail);
     if (fields->zone_minutes < -720 || fields->zone_minutes > 840) {
         mail->fields.zone_minutes = 0;
     }
-    mail->encoding = choose_encoding(&mail->fields);
+    mail->encoding = fields->live ? RFC5322_QUOTED_PRINTABLE : choose_encoding(&mail->fields);
 }
 
 size_t rfc5322_read(struct rfc5322 *mail, uint8_t *out, size_t size)
@@ -576,7 +723,7 @@ size_t rfc5322_read(struct rfc5322 *mail, uint8_t *out, size_t size)
 
         window.skip = mail->offset;
         window.made = 0;
-        next = put_part(&window, &mail->fields, mail->part);
+        next = put_part(&window, mail);
         mail->offset += (uint32_t)(window.length - before);
         if (mail->offset >= window.made) {
             mail->part = next;
@@ -588,13 +735,13 @@ size_t rfc5322_read(struct rfc5322 *mail, uint8_t *out, size_t size)
 
 uint32_t rfc5322_size(struct rfc5322 *mail, bool *has_eight_bit)
 {
-    uint32_t size;
+    uint32_t size = 0;
 
-    mail->part = 0;
-    mail->offset = 0;
-    size = (uint32_t)rfc5322_read(mail, NULL, SIZE_MAX);
-    mail->part = 0;
-    mail->offset = 0;
+    rewind_mail(mail);
+    if (!mail->fields.live) {
+        size = (uint32_t)rfc5322_read(mail, NULL, SIZE_MAX);
+        rewind_mail(mail);
+    }
     *has_eight_bit = mail->encoding == RFC5322_8BIT;
     return size;
 }

@@ -2,8 +2,8 @@
  * streamed.
  *
  * The text is made on the way out, a piece at a time, and is the same each time for the same input,
- * so that its size can be had by reading it twice. Nothing that came from outside can end a header
- * line.
+ * so that its size can be had by reading it twice; but for a live mail, whose lines are made as
+ * they leave. Nothing that came from outside can end a header line.
  *
  *     rfc5322_init(&mail, &fields);
  *     while ((size = rfc5322_read(&mail, buf, sizeof buf)) > 0) ...
@@ -48,13 +48,15 @@ struct rfc5322_fields {
     const char *subject;     /* Whole, UTF-8; NULL: made of the alert. */
     const char *in_reply_to; /* A Message-ID without brackets; NULL or "": none. Also References. */
     bool auto_replied;       /* Auto-Submitted: auto-replied (RFC 3834); else auto-generated. */
-    /* The body is what `line` gives, and nothing but its signature is added; lines may differ from
-     * one making to the next, so the size is not known before. */
+    /* The body is what `line` gives, and nothing but its signature is added; each line is asked for
+     * once, in order. Lines may differ from one making to the next, so the size is not known
+     * before, and the encoding is quoted-printable, which carries whatever comes. */
     bool live;
     char *live_line; /* RFC5322_DIGEST_LINE_BYTES, where the line in hand stays until it is read. */
-    /* A second part, text/csv, with lines of its own; NULL: none. */
+    /* Of a live mail: a second part, text/csv, whose lines come in the same manner (also from
+     * line_context); the first one names the columns. NULL: none. */
     bool (*attachment)(void *context, unsigned index, struct text *out);
-    const char *attachment_name;
+    const char *attachment_name; /* File name; what is no letter, digit, '.' or '-' becomes '_'. */
 };
 
 #include "net/rfc5322_state.h" /* struct rfc5322; private. */
@@ -67,7 +69,8 @@ void rfc5322_init(struct rfc5322 *mail, const struct rfc5322_fields *fields);
  * that is smtp's. */
 size_t rfc5322_read(struct rfc5322 *mail, uint8_t *out, size_t size);
 
-/* Bytes of the whole message, by generating it. Leaves mail at its beginning. */
+/* Bytes of the whole message, by generating it; 0 of a live one: not known. Leaves mail at its
+ * beginning. */
 uint32_t rfc5322_size(struct rfc5322 *mail, bool *has_eight_bit);
 
 #endif

@@ -2,7 +2,7 @@
  *
  * There is no buffer. The message is made of parts, each of which ends a line: its head, the lines
  * of a digest one by one, its tail. For each read the part in hand is made anew from its beginning,
- * with what was read before left out.
+ * with what was read before left out. A live mail's line is kept in the caller's buffer meanwhile.
  */
 #ifndef TOCSIN_NET_RFC5322_STATE_H
 #define TOCSIN_NET_RFC5322_STATE_H
@@ -15,6 +15,7 @@ struct rfc5322 {
     struct rfc5322_fields fields; /* The pointers in it are borrowed. */
     uint32_t part;                /* The one in hand: 0 is the head, i + 1 is line i. */
     uint32_t offset;              /* Bytes of it already read. */
+    uint32_t live_part;           /* The one whose line is in fields.live_line; 0: none is. */
     uint8_t encoding;             /* enum rfc5322_encoding: of the body, settled at init. */
 };
 
