@@ -35,10 +35,10 @@ struct diary {
     struct diary_mute mutes[DIARY_MUTES_MAX];
 };
 
-/* After the journal is mounted: what flash has, or nothing. */
+/* After the journal is mounted: what flash has, or nothing. Needs 200 bytes of stack. */
 void diary_init(struct diary *diary, struct journal *journal);
 
-/* Writes all of it. E_IO, E_SPACE, E_UNSUPPORTED: it is as it was in flash. */
+/* Writes all of it. E_IO, E_SPACE, E_UNSUPPORTED: a reset goes back to what was written before. */
 MUST_CHECK int diary_save(struct diary *diary);
 
 #endif

@@ -76,6 +76,20 @@ uint64_t get_u64(const uint8_t *in)
     return get_u32(in) | (uint64_t)get_u32(in + 4) << 32;
 }
 
+const char *get_string(const char *from, const char *end, char *out, size_t size)
+{
+    size_t length = 0;
+
+    while (from < end && *from != '\0') {
+        if (length + 1 < size) {
+            out[length++] = *from;
+        }
+        from++;
+    }
+    out[length] = '\0';
+    return from < end ? from + 1 : end;
+}
+
 bool flash_newer(uint32_t a, uint32_t b)
 {
     return a - b - 1 < INT32_MAX;

@@ -80,4 +80,8 @@ uint16_t get_u16(const uint8_t *in);
 uint32_t get_u32(const uint8_t *in);
 uint64_t get_u64(const uint8_t *in);
 
+/* Takes the string that begins at from and ends by NUL, or at end; cut to size. Returns what
+ * follows it. */
+const char *get_string(const char *from, const char *end, char *out, size_t size);
+
 #endif

@@ -23,10 +23,11 @@ enum { BLOCK_BOOTS, BLOCK_SALT, BLOCK_ERASES, BLOCK_NUMBER };
     (((uint32_t)(size) + FLASH_UNIT_BYTES - 1) / FLASH_UNIT_BYTES * FLASH_UNIT_BYTES)
 
 #define SEED_BYTES (4 + JOURNAL_DEVICE_ID_BYTES + JOURNAL_SEED_BYTES)
-#define SINGLE_BYTES_MAX 128
-#define CHUNK_BYTES 64 /* A multiple of the unit. */
-#define ATTEMPTS 4     /* Blocks that may fail under one record. */
-#define CLEAN_BLOCKS 2 /* Kept free of what is alive, after the newest. */
+#define CHUNK_BYTES 64     /* A multiple of the unit. */
+#define SINGLE_READS 8     /* Until a record that is not the same at each read is given up. */
+#define SINGLES_BYTES 2048 /* That the newest of each type take at most, together. */
+#define ATTEMPTS 4         /* Blocks that may fail under one record. */
+#define CLEAN_BLOCKS 2     /* Kept free of what is alive, after the newest. */
 
 /* docs/flash-format.md says so; pointers of 32 bits. */
 _Static_assert(sizeof(void *) > 4 || sizeof(struct journal) <= 160, "RAM is what the page says");
@@ -159,24 +160,30 @@ static void read_place(const struct flash *flash, uint32_t at, uint32_t end, uin
     }
 }
 
-/* Checks the payload. Returns the wrong bit that can be put right, -1: none is wrong, or E_IO;
+/* What a sum over the payload says. Returns the wrong bit that can be put right, -1: none is wrong;
  * record->damaged and ->corrected tell the rest. */
-static int32_t check_payload(const struct flash *flash, uint32_t salt,
-                             struct journal_record *record)
+static int32_t check_sum(struct journal_record *record, uint32_t crc)
 {
-    uint32_t crc;
     int32_t bit = -1;
 
-    if (flash_crc(flash, record->address + RECORD_HEADER_BYTES, record->length, salt, &crc) < 0) {
-        record->damaged = true;
-        return -1;
-    }
     if (crc != record->crc) {
         bit = crc32_wrong_bit(crc ^ record->crc, record->length);
         record->corrected |= bit != -1;
         record->damaged = bit == -1;
     }
     return bit;
+}
+
+static int32_t check_payload(const struct flash *flash, uint32_t salt,
+                             struct journal_record *record)
+{
+    uint32_t crc;
+
+    if (flash_crc(flash, record->address + RECORD_HEADER_BYTES, record->length, salt, &crc) < 0) {
+        record->damaged = true;
+        return -1;
+    }
+    return check_sum(record, crc);
 }
 
 /* The newest block; false: there is none. */
@@ -504,8 +511,9 @@ uint32_t journal_room(const struct journal *journal)
         return 0;
     }
     /* Half of what the ring holds beside the newest block and the clean ones: then each turn of it
-     * wins as much room as it carries. */
-    return (block_count(flash) - 1 - CLEAN_BLOCKS) * (flash->erase_bytes - RECORDS_OFFSET) / 2;
+     * wins as much room as it carries. The singles are carried as well. */
+    return (block_count(flash) - 1 - CLEAN_BLOCKS) * (flash->erase_bytes - RECORDS_OFFSET) / 2 -
+           SINGLES_BYTES;
 }
 
 /* Salt and first record of a block; the last one that was asked for is remembered, since most reads
@@ -557,13 +565,62 @@ int journal_read(struct journal *journal, uint32_t address, struct journal_recor
     if (length < 0) {
         return length;
     }
-    bit = check_payload(flash, journal->seen_salt, record);
     part = record->length < size ? record->length : (uint32_t)size;
     if (flash->read(flash, address + RECORD_HEADER_BYTES, bytes, part) < 0) {
         return E_IO;
     }
+    /* What is given is what was checked: a torn record need not read the same twice. */
+    bit = part == record->length ? check_sum(record, crc32_update(journal->seen_salt, bytes, part))
+                                 : check_payload(flash, journal->seen_salt, record);
     if (bit >= 0 && (uint32_t)bit / 8 < part) {
         bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    return length;
+}
+
+/* The newest right record of a type, but for one. */
+struct finder {
+    uint32_t address, other;
+    uint8_t type;
+};
+
+static void visit_sought(void *context, const struct place *place)
+{
+    struct finder *finder = context;
+    const struct journal_record *record = &place->record;
+
+    if (place->state == FLASH_GOOD && record->type == finder->type && !record->damaged &&
+        record->address != finder->other) {
+        finder->address = record->address;
+    }
+}
+
+static int read_single(struct journal *journal, uint32_t address, void *out, size_t size)
+{
+    struct journal_record record;
+
+    for (unsigned i = 0; i < SINGLE_READS && address != FLASH_NOWHERE; i++) {
+        int length = journal_read(journal, address, &record, out, size);
+
+        if (length >= 0 && (size_t)length <= size && !record.damaged) {
+            return length;
+        }
+    }
+    return E_MISSING;
+}
+
+int journal_single(struct journal *journal, uint8_t type, void *out, size_t size)
+{
+    struct finder finder = {.address = FLASH_NOWHERE, .other = journal->single[type], .type = type};
+    int length = read_single(journal, finder.other, out, size);
+
+    if (length < 0 && finder.other != FLASH_NOWHERE) {
+        /* It was torn or went bad: the one before it may still stand. */
+        if (walk_all(journal, NULL, visit_sought, &finder) < 0) {
+            return E_IO;
+        }
+        length = read_single(journal, finder.address, out, size);
+        journal->single[type] = length < 0 ? FLASH_NOWHERE : finder.address;
     }
     return length;
 }
@@ -613,33 +670,92 @@ static int writer_put(struct writer *writer, const uint8_t *bytes, size_t size)
     return 0;
 }
 
+/* What a record is made of: parts in RAM, or another record's payload. */
+struct payload {
+    const struct journal_part *parts;
+    size_t count;
+    uint32_t length;
+    uint32_t from;       /* Address of the other's payload; FLASH_NOWHERE: it is parts. */
+    uint32_t difference; /* That its wrong bit makes in a sum; 0: it has none. */
+    int32_t bit;
+};
+
+static int payload_crc(const struct journal *journal, const struct payload *payload, uint32_t *crc)
+{
+    *crc = journal->salt;
+    if (payload->from != FLASH_NOWHERE) {
+        int error = flash_crc(journal->flash, payload->from, payload->length, *crc, crc);
+
+        *crc ^= payload->difference; /* A bit makes the same one whatever the sum begins with. */
+        return error;
+    }
+    for (size_t i = 0; i < payload->count; i++) {
+        *crc = crc32_update(*crc, payload->parts[i].bytes, payload->parts[i].size);
+    }
+    return 0;
+}
+
+/* From flash to flash. */
+static int writer_copy(struct writer *writer, const struct payload *payload, uint32_t salt,
+                       uint32_t expected)
+{
+    uint32_t crc = salt;
+
+    for (uint32_t at = 0; at < payload->length; at += CHUNK_BYTES) {
+        uint32_t left = payload->length - at;
+        uint32_t part = left < CHUNK_BYTES ? left : CHUNK_BYTES;
+
+        if (writer->flash->read(writer->flash, payload->from + at, writer->chunk, part) < 0) {
+            return E_IO;
+        }
+        if (payload->bit >= 0 && (uint32_t)payload->bit / 8 - at < part) {
+            writer->chunk[(uint32_t)payload->bit / 8 - at] ^= (uint8_t)(1u << payload->bit % 8);
+        }
+        crc = crc32_update(crc, writer->chunk, part);
+        writer->fill = part;
+        if (writer_flush(writer) < 0) {
+            return E_IO;
+        }
+    }
+    return crc == expected ? 0 : E_IO;
+}
+
+static int writer_payload(struct writer *writer, const struct payload *payload)
+{
+    for (size_t i = 0; i < payload->count; i++) {
+        if (writer_put(writer, payload->parts[i].bytes, payload->parts[i].size) < 0) {
+            return E_IO;
+        }
+    }
+    return writer->fill > 0 ? writer_flush(writer) : 0;
+}
+
 /* The header first, then, when that stands, the payload: a torn header has nothing behind it. */
-static int write_record(struct journal *journal, uint8_t type, uint32_t number, uint16_t length,
-                        const struct journal_part *parts, size_t count)
+static int write_record(struct journal *journal, uint8_t type, uint32_t number,
+                        const struct payload *payload)
 {
     struct writer writer = {.flash = journal->flash, .address = journal->next};
     uint8_t header[RECORD_HEADER_BYTES];
-    uint32_t crc = journal->salt;
+    uint32_t crc;
 
-    for (size_t i = 0; i < count; i++) {
-        crc = crc32_update(crc, parts[i].bytes, parts[i].size);
+    if (payload_crc(journal, payload, &crc) < 0) {
+        return E_IO;
     }
     header[0] = RECORD_MARK;
     header[1] = type;
-    put_u16(header + 2, length);
+    put_u16(header + 2, payload->length);
     put_u32(header + 4, number);
     put_u32(header + 8, crc);
     put_u32(header + 12, crc32_update(journal->salt, header, 12));
     if (writer_put(&writer, header, sizeof header) < 0 || writer_flush(&writer) < 0) {
         return E_IO;
     }
-    for (size_t i = 0; i < count; i++) {
-        if (writer_put(&writer, parts[i].bytes, parts[i].size) < 0) {
-            return E_IO;
-        }
-    }
-    return writer.fill > 0 ? writer_flush(&writer) : 0;
+    return payload->from != FLASH_NOWHERE ? writer_copy(&writer, payload, journal->salt, crc)
+                                          : writer_payload(&writer, payload);
 }
+
+static int append_payload(struct journal *journal, uint8_t type, uint32_t number,
+                          const struct payload *payload, uint32_t *address);
 
 /* What is alive in a block is being written again. */
 struct carrier {
@@ -647,22 +763,27 @@ struct carrier {
     int error;
 };
 
+/* A single may be as long as a record can be: it never is in RAM as a whole. */
 static int carry_single(struct journal *journal, const struct journal_record *record)
 {
-    uint8_t payload[SINGLE_BYTES_MAX];
-    struct journal_part part = {.bytes = payload};
+    struct payload payload = {.from = record->address + RECORD_HEADER_BYTES};
     struct journal_record again;
-    int length = journal_read(journal, record->address, &again, payload, sizeof payload);
-    uint32_t address;
-    int error;
+    int length = journal_peek(journal, record->address, &again);
+    uint32_t crc, address;
 
-    if (length < 0 || length > SINGLE_BYTES_MAX || again.damaged) {
-        return length == E_IO ? E_IO : 0; /* It went bad since it was mounted. */
+    if (length < 0) {
+        return 0; /* It went bad since it was mounted. */
     }
-    part.size = (size_t)length;
-    error = journal_append(journal, record->type, record->number, &part, 1, &address);
-    memset(payload, 0, sizeof payload);
-    return error;
+    payload.length = (uint32_t)length;
+    if (flash_crc(journal->flash, payload.from, payload.length, journal->seen_salt, &crc) < 0) {
+        return E_IO;
+    }
+    payload.bit = check_sum(&again, crc);
+    if (again.damaged) {
+        return 0;
+    }
+    payload.difference = payload.bit >= 0 ? crc ^ again.crc : 0;
+    return append_payload(journal, record->type, record->number, &payload, &address);
 }
 
 static void visit_carried(void *context, const struct place *place)
@@ -812,22 +933,11 @@ static bool has_room(const struct journal *journal, uint32_t size)
            journal->block + journal->flash->erase_bytes - journal->next >= size;
 }
 
-int journal_append(struct journal *journal, uint8_t type, uint32_t number,
-                   const struct journal_part *parts, size_t count, uint32_t *address)
+static int append_payload(struct journal *journal, uint8_t type, uint32_t number,
+                          const struct payload *payload, uint32_t *address)
 {
-    size_t length = 0;
-    uint32_t size;
+    uint32_t size = journal_record_bytes(payload->length);
 
-    for (size_t i = 0; i < count; i++) {
-        length += parts[i].size;
-    }
-    if (journal->problem != NULL) {
-        return E_UNSUPPORTED;
-    }
-    if (length > JOURNAL_PAYLOAD_MAX) {
-        return E_SPACE;
-    }
-    size = journal_record_bytes(length);
     if (!journal->carrying && !journal->prepared && journal->next != FLASH_NOWHERE) {
         prepare(journal); /* The last power cut may have come in its middle. */
     }
@@ -843,7 +953,7 @@ int journal_append(struct journal *journal, uint8_t type, uint32_t number,
         journal->bytes_programmed += size;
         /* A bit that went bad in what was erased would be found only when it is programmed over. */
         if (flash_is_erased(journal->flash, *address, size) &&
-            write_record(journal, type, number, (uint16_t)length, parts, count) == 0) {
+            write_record(journal, type, number, payload) == 0) {
             journal->next += size;
             if (type < JOURNAL_SINGLES) {
                 journal->single[type] = *address;
@@ -853,6 +963,25 @@ int journal_append(struct journal *journal, uint8_t type, uint32_t number,
         journal->next = FLASH_NOWHERE; /* A block in which anything failed is left as it is. */
     }
     return E_IO;
+}
+
+int journal_append(struct journal *journal, uint8_t type, uint32_t number,
+                   const struct journal_part *parts, size_t count, uint32_t *address)
+{
+    struct payload payload = {.parts = parts, .count = count, .from = FLASH_NOWHERE};
+    size_t length = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        length += parts[i].size;
+    }
+    if (journal->problem != NULL) {
+        return E_UNSUPPORTED;
+    }
+    if (length > JOURNAL_PAYLOAD_MAX) {
+        return E_SPACE;
+    }
+    payload.length = (uint32_t)length;
+    return append_payload(journal, type, number, &payload, address);
 }
 
 static int append_seed(struct journal *journal, uint32_t boot_count, const uint8_t *device_id,

@@ -116,6 +116,11 @@ MUST_CHECK int journal_append(struct journal *journal, uint8_t type, uint32_t nu
 MUST_CHECK int journal_read(struct journal *journal, uint32_t address,
                             struct journal_record *record, void *out, size_t size);
 
+/* Reads the newest record of a type below JOURNAL_SINGLES. Where it was torn, or went bad, the one
+ * before it counts, if it still stands. Returns the payload's length; E_MISSING: there is none of
+ * at most size bytes; E_IO. */
+MUST_CHECK int journal_single(struct journal *journal, uint8_t type, void *out, size_t size);
+
 /* For people: each record of the blocks that count, from the oldest; what is damaged so that no
  * record can be told from it comes as one of type 0. E_IO. */
 MUST_CHECK int journal_walk(const struct journal *journal,
