@@ -12,7 +12,7 @@
 
 enum { EDIT_PENDING = '+', EDIT_APPLIED = '-' };
 
-_Static_assert(sizeof(struct candidate) <= 1024, "what candidate.h promises");
+_Static_assert(sizeof(struct candidate) <= 600, "what candidate.h promises");
 
 void candidate_init(struct candidate *candidate, struct slots *slots)
 {

@@ -64,10 +64,11 @@ int base64_decode(const char *text, void *out, size_t size)
             bytes[used++] = (uint8_t)(bits >> (6 - 2 * (count % 4)));
         }
     }
+    bits &= count % 4 == 2 ? 15 : count % 4 == 3 ? 3 : 0; /* That no byte took. */
     for (; *text == '=' && count % 4 >= 2; text++) {
         count++;
     }
-    return *text == '\0' && count % 4 == 0 ? (int)used : E_INVALID;
+    return *text == '\0' && count % 4 == 0 && bits == 0 ? (int)used : E_INVALID;
 }
 
 void base64_end(struct base64 *base64)

@@ -223,7 +223,7 @@ static void test_no_keys(void **state)
 static void test_refused(void **state)
 {
     const char *why = NULL;
-    char value[300];
+    char value[200];
 
     (void)state;
     assert_int_equal(candidate_set(&candidate, "mailhubb", "x", &why), E_INVALID);
@@ -233,7 +233,7 @@ static void test_refused(void **state)
     assert_int_equal(candidate_set(&candidate, "tls_key", "x", &why), E_INVALID);
     assert_false(candidate_staged(&candidate));
     memset(value, 'v', sizeof value);
-    value[299] = '\0';
+    value[199] = '\0';
     set("root", value);
     set("mailhub", value);
     assert_int_equal(candidate_set(&candidate, "from", value, &why), E_SPACE);
@@ -244,6 +244,9 @@ static void test_refused(void **state)
     assert_null(strstr(out, "from"));
     assert_true(candidate_secret("Auth_Pass"));
     assert_true(candidate_secret("authpass2"));
+    assert_true(candidate_secret("pop3pass"));
+    assert_true(candidate_secret("command_key"));
+    assert_false(candidate_secret("command_public_key"));
     assert_false(candidate_secret("auth_user"));
     assert_false(candidate_secret("nothing"));
 }

@@ -11,6 +11,11 @@
 #include <cmocka.h>
 
 #define CA "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+#define PUBLIC_KEY                                                  \
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEK2nW6U7MBhRc7P5BqpmwY2TK5" \
+    "DEwIN6k44Fv60kMib7o/I34sxtmg6yIJZwP/P1Q5pJIX3gu3JyBwICUMqPulw=="
+#define HMAC_KEY "00112233445566778899aabbccddeeff0123456789ABCDEF0123456789ABCDEF"
+#define POP3 "pop3 = pop.test\npop3_user = u\npop3_pass = p\n"
 #define BASE "root = admin@example.com\nmailhub = mail.example.com\n" CA
 
 /* Findings as lines "LINE KEY: MESSAGE". */
@@ -546,9 +551,11 @@ static void test_secret_not_told(void **state)
         char line[300];
 
         assert_more("AuthUser = u\nAuthPass = hunter2\nmailhub2 = b.test\nAuthUser2 = u\n"
-                    "AuthPass2 = hunter2\n");
+                    "AuthPass2 = hunter2\npop3 = c.test\npop3_user = u\npop3_pass = hunter2\n"
+                    "command_key = " HMAC_KEY "\n");
         if (config_show_line(&config, i, line, sizeof line) > 0) {
             assert_null(strstr(line, "hunter2"));
+            assert_null(strstr(line, "001122"));
         }
     }
 }
@@ -721,6 +728,230 @@ static const struct {
      "12 host: ", "at most 6"},
 };
 
+static void assert_pop3(const char *lines, enum smtp_tls tls, unsigned port)
+{
+    char text[1000];
+
+    snprintf(text, sizeof text, "%s\npop3_user = u\npop3_pass = p\n", lines);
+    assert_more(text);
+    assert_int_equal(config.pop3_tls, tls);
+    assert_int_equal(config.pop3.port, port);
+    assert_string_equal(config.pop3.host, "pop.test");
+}
+
+/* The mailbox's server settles by itself: what is said of the mail servers is not said of it. */
+static void test_pop3(void **state)
+{
+    (void)state;
+    assert_pop3("pop3 = pop.test", SMTP_TLS_IMPLICIT, 995);
+    assert_pop3("pop3 = pop.test:110", SMTP_TLS_STARTTLS, 110);
+    assert_pop3("pop3 = pop.test:10110", SMTP_TLS_IMPLICIT, 10110);
+    assert_pop3("pop3 = pop.test\npop3_tls = starttls", SMTP_TLS_STARTTLS, 110);
+    assert_pop3("pop3 = pop.test\nPOP3TLS = STLS", SMTP_TLS_STARTTLS, 110);
+    assert_pop3("pop3 = pop.test:110\npop3_tls = implicit", SMTP_TLS_IMPLICIT, 110);
+    assert_pop3("pop3 = pop.test:110\npop3_tls = on", SMTP_TLS_STARTTLS, 110);
+    assert_pop3("pop3 = pop.test\npop3_tls = off", SMTP_TLS_OFF, 110);
+    assert_pop3("pop3 = pop.test:995\npop3_tls = off", SMTP_TLS_OFF, 995);
+    assert_pop3("pop3 = pop.test\ntls = off\n", SMTP_TLS_IMPLICIT, 995);
+    assert_pop3("pop3 = pop.test\nUseTLS = YES\nUseSTARTTLS = YES\n", SMTP_TLS_IMPLICIT, 995);
+    assert_string_equal(config.pop3_tls_name, "pop.test");
+    assert_string_equal(config.mailbox, config.from);
+    assert_more(POP3 "pop3_tls_name = b.test\nmailbox = me\nrewrite_domain = x.test\n");
+    assert_string_equal(config.pop3_tls_name, "b.test");
+    assert_string_equal(config.mailbox, "me@x.test");
+    assert_more("");
+    assert_string_equal(config.mailbox, "");
+    assert_int_equal(config.poll_s, 300);
+    assert_int_equal(config.poll_fast_s, 30);
+    assert_int_equal(config.pop3_size_max, 65536);
+    assert_false(config.pop3_delete);
+    assert_error("root=a@b\nmailhub=m.test\ntls=off\n" POP3,
+                 "0 tls_ca_file: ", "TLS needs the CA certificate");
+    assert_good("root=a@b\nmailhub=m.test\ntls=off\npop3_tls=off\n" POP3);
+}
+
+static void test_pop3_errors(void **state)
+{
+    char text[1000];
+
+    (void)state;
+    assert_error(BASE "pop3 = pop.test\npop3_user = u\n", "0 pop3_pass: ", "password of pop3_user");
+    assert_error(BASE "pop3 = pop.test\npop3_pass = u\n", "0 pop3_user: ", "whose mailbox");
+    assert_error(BASE "pop3_user = u\n", "0 pop3: ", "pop3 = HOST:PORT");
+    assert_error(BASE "pop3_pass = u\n", "0 pop3: ", "pop3 = HOST:PORT");
+    assert_error(BASE "pop3_tls = off\n", "0 pop3: ", "pop3 = HOST:PORT");
+    assert_error(BASE "pop3_tls_name = b\n", "0 pop3: ", "pop3 = HOST:PORT");
+    assert_error(BASE "otp = 99 seed 0123456789abcdef\ncommands = status\n",
+                 "0 pop3: ", "pop3 = HOST:PORT");
+    assert_error(BASE "command_key = " HMAC_KEY "\n", "0 pop3: ", "pop3 = HOST:PORT");
+    assert_error(BASE "command_public_key = " PUBLIC_KEY "\n", "0 pop3: ", "pop3 = HOST:PORT");
+    assert_error(BASE "self_test = daily\n", "0 pop3: ", "pop3 = HOST:PORT");
+    assert_more("self_test = off\n");
+    assert_error(BASE "pop3 = a b\npop3_user = u\npop3_pass = p\n",
+                 "6 pop3: ", "expected HOST or HOST:PORT");
+    assert_error(BASE POP3 "pop3_tls = tls\n", "9 pop3_tls: ", "implicit, starttls");
+    assert_bad_line("mailbox = a b", "expected an address");
+    assert_error(BASE POP3 "mailbox = me\n", "9 mailbox: ", "rewrite_domain");
+    assert_error(BASE "answer_to = me\n", "6 answer_to: ", "rewrite_domain");
+    snprintf(text, sizeof text, BASE "rewrite_domain = %063u.x\nanswer_to = a%040u\n", 1, 2);
+    assert_error(text, "7 answer_to: ", "too long once rewrite_domain");
+    snprintf(text, sizeof text, BASE POP3 "from = a%040u@%063u.x\n", 1, 2);
+    assert_error(text, "0 mailbox: ", "at most 95 bytes");
+    assert_error(BASE POP3 "address = 10.0.2.15/24\nhost = mail.example.com 10.0.2.2\n",
+                 "6 pop3: ", "dns = ADDRESS");
+    assert_more(POP3 "address = 10.0.2.15/24\nhost = mail.example.com 10.0.2.2\n"
+                     "host = POP.test 10.0.2.2\n");
+}
+
+#define BIT(name) (1u << CONFIG_COMMAND_##name)
+
+static void test_commands(void **state)
+{
+    const uint32_t all = (1u << CONFIG_COMMAND_COUNT) - 1;
+    const uint32_t usual = all & ~(BIT(CONFIG_SET) | BIT(CONFIG_IMPORT) | BIT(OTP) | BIT(REBOOT));
+    static const char *const lines[] = {"commands = status, config-set\n",
+                                        "commands = STATUS config-set,\n",
+                                        "commands = status\ncommands = config-set\n"};
+
+    (void)state;
+    assert_more("");
+    assert_int_equal(config.commands, usual);
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        assert_more(lines[i]);
+        assert_int_equal(config.commands, BIT(STATUS) | BIT(CONFIG_SET));
+    }
+    assert_more("commands = all\n");
+    assert_int_equal(config.commands, all);
+    assert_more("commands = none\n");
+    assert_int_equal(config.commands, 0);
+    assert_more("commands = default, reboot\n");
+    assert_int_equal(config.commands, usual | BIT(REBOOT));
+    assert_more("commands = help status report test queue ack mute poll history config-show "
+                "config-set config-import otp reboot\n");
+    assert_int_equal(config.commands, all);
+    assert_bad_line("commands = crash", "names of commands (help, status");
+    assert_bad_line("commands = config", "names of commands");
+}
+
+static void test_command_keys(void **state)
+{
+    static const uint8_t start[] = {0x00, 0x11, 0x22, 0x33}, end[] = {0x89, 0xAB, 0xCD, 0xEF};
+    char text[1000];
+
+    (void)state;
+    assert_more(POP3 "command_key = " HMAC_KEY "\n");
+    assert_true(config.command_key_set);
+    assert_memory_equal(config.command_key, start, sizeof start);
+    assert_memory_equal(config.command_key + 28, end, sizeof end);
+    assert_bad_line("command_key = " HMAC_KEY "0", "expected 64 hexadecimal digits");
+    assert_bad_line("command_key = 0011", "expected 64 hexadecimal digits");
+    snprintf(text, sizeof text, "command_key = %.63sg", HMAC_KEY);
+    assert_bad_line(text, "expected 64 hexadecimal digits");
+    assert_null(strstr(findings.text, "0011")); /* It may be nearly the key. */
+    assert_false(config.command_key_set);
+
+    assert_more(POP3 "command_public_key = " PUBLIC_KEY "\n");
+    assert_true(config.command_public_set);
+    assert_int_equal(config.command_public[0], 0x2B);
+    assert_int_equal(config.command_public[63], 0x97);
+    for (size_t i = 0; i < strlen(PUBLIC_KEY); i++) { /* The next letter is no key, or no base64. */
+        snprintf(text, sizeof text, "command_public_key = %s", PUBLIC_KEY);
+        text[21 + i] = (char)(text[21 + i] + 1);
+        assert_bad_line(text, "expected the base64 text of a P-256 public key");
+        assert_false(config.command_public_set);
+    }
+    snprintf(text, sizeof text, "command_public_key = %.120s", PUBLIC_KEY);
+    assert_bad_line(text, "expected the base64 text");
+    assert_bad_line("command_public_key = " PUBLIC_KEY "AAAA", "expected the base64 text");
+    assert_bad_line("command_public_key = -", "expected the base64 text");
+}
+
+static void test_chain(void **state)
+{
+    static const uint8_t last[] = {0x01, 0x23, 0x45, 0x67, 0x89, 0xAB, 0xCD, 0xEF};
+
+    (void)state;
+    assert_more(POP3 "commands = status\notp = 499 Ke1234  0123456789ABcdef\n");
+    assert_int_equal(config.otp.sequence, 499);
+    assert_string_equal(config.otp.seed, "ke1234");
+    assert_memory_equal(config.otp.last, last, sizeof last);
+    assert_more(POP3 "commands = status\notp = 9999 0123456789abcdef 0123456789abcdef\n");
+    assert_string_equal(config.otp.seed, "0123456789abcdef");
+    assert_bad_line("otp = 0 ke1234 0123456789abcdef", "expected SEQUENCE SEED RESPONSE");
+    assert_bad_line("otp = 10000 ke1234 0123456789abcdef", "expected SEQUENCE SEED RESPONSE");
+    assert_bad_line("otp = x ke1234 0123456789abcdef", "expected SEQUENCE SEED RESPONSE");
+    assert_bad_line("otp = 5 ke-1234 0123456789abcdef", "expected SEQUENCE SEED RESPONSE");
+    assert_bad_line("otp = 5 0123456789abcdef0 0123456789abcdef", "expected SEQUENCE SEED");
+    assert_bad_line("otp = 5 ke1234 0123456789abcdeg", "expected SEQUENCE SEED RESPONSE");
+    assert_bad_line("otp = 5 ke1234 0123456789abcde", "expected SEQUENCE SEED RESPONSE");
+    assert_bad_line("otp = 5 ke1234", "expected SEQUENCE SEED RESPONSE");
+    assert_bad_line("otp = ,", "expected SEQUENCE SEED RESPONSE");
+    assert_bad_line("otp = 5 ke1234 0123456789abcdef more", "expected SEQUENCE SEED RESPONSE");
+    assert_int_equal(config.otp.sequence, 0);
+    /* What changes settings is never taken with one, so allowing it is a mistake. */
+    assert_error(BASE POP3 "otp = 5 s 0123456789abcdef\ncommands = status otp\n",
+                 "10 commands: ", "never taken with a one-time password");
+    assert_error(BASE POP3 "commands = all\notp = 5 s 0123456789abcdef\n",
+                 "9 commands: ", "never taken with a one-time password");
+    assert_more(POP3 "otp = 5 s 0123456789abcdef\ncommands = all\ncommand_key = " HMAC_KEY "\n");
+    assert_more(POP3 "otp = 5 s 0123456789abcdef\ncommands = default reboot\n");
+    assert_more(POP3 "commands = all\n");
+}
+
+static void assert_schedule(const char *value, uint32_t expected)
+{
+    char line[100];
+
+    snprintf(line, sizeof line, POP3 "report = %s\nself_test = %s\n", value, value);
+    assert_more(line);
+    assert_int_equal(config.report, expected);
+    assert_int_equal(config.self_test, expected);
+}
+
+static void test_schedules(void **state)
+{
+    static const char *const bad[] = {"5m",
+                                      "599",
+                                      "31d",
+                                      "daily 24:00",
+                                      "daily 07:60",
+                                      "daily 7",
+                                      "daily 07:0",
+                                      "daily 07:000",
+                                      "weekly 07:00x",
+                                      "monthly",
+                                      "6h 07:00",
+                                      "07:00",
+                                      "daily 07:00 x",
+                                      ",",
+                                      "daily :00",
+                                      "daily -1:00",
+                                      "weekly monday",
+                                      "daily07:00",
+                                      "2592001",
+                                      "off off"};
+    char line[100];
+
+    (void)state;
+    assert_more("");
+    assert_int_equal(config.report, 0);
+    assert_schedule("off", 0);
+    assert_schedule("0", 0);
+    assert_schedule("10m", 600);
+    assert_schedule("6h", 21600);
+    assert_schedule("30d", 2592000);
+    assert_schedule("daily", 86400);
+    assert_schedule("Weekly", 7 * 86400);
+    assert_schedule("daily 07:00", CONFIG_DAILY | 420);
+    assert_schedule("daily  0:00", CONFIG_DAILY);
+    assert_schedule("weekly 23:59", CONFIG_WEEKLY | 1439);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        snprintf(line, sizeof line, "report = %s", bad[i]);
+        assert_bad_line(line, "expected a time from 10m to 30d (6h), daily or weekly");
+        assert_int_equal(config.report, 0);
+    }
+}
+
 static void test_network(void **state)
 {
     (void)state;
@@ -763,7 +994,9 @@ static void test_numbers(void **state)
         {"repeat_window", "", 0, 86400, true},    {"digest_delay", "", 0, 86400, true},
         {"confirm_timeout", "", 10, 86400, true}, {"alerts_per_hour", "", 0, 10000, false},
         {"limit_minute", "", 0, 10000, false},    {"limit_hour", "", 0, 100000, false},
-        {"limit_day", "", 0, 1000000, false},
+        {"limit_day", "", 0, 1000000, false},     {"poll", "", 0, 604800, true},
+        {"poll_fast", "", 1, 3600, true},         {"pop3_size", "", 1, 1048576, false},
+        {"answers_per_hour", "", 0, 1000, false},
     };
     char line[100];
 
@@ -959,6 +1192,10 @@ static void assert_round_trip(const char *text)
             snprintf(line, sizeof line, "auth_pass = \"%s\"", first.auth_pass);
         } else if (strncmp(line, "auth_pass2 = ********", 21) == 0) {
             snprintf(line, sizeof line, "auth_pass2 = \"%s\"", first.auth_pass2);
+        } else if (strncmp(line, "pop3_pass = ********", 20) == 0) {
+            snprintf(line, sizeof line, "pop3_pass = \"%s\"", first.pop3_pass);
+        } else if (strncmp(line, "command_key = ********", 22) == 0) {
+            snprintf(line, sizeof line, "command_key = " HMAC_KEY);
         }
         strcat(shown, line);
         strcat(shown, "\n");
@@ -966,6 +1203,7 @@ static void assert_round_trip(const char *text)
     assert_good(shown);
     first.tls_written = config.tls_written; /* Written out now. */
     first.tls2_written = config.tls2_written;
+    first.pop3_tls_written = config.pop3_tls_written;
     first.use_tls = first.use_starttls = 0;
     assert_memory_equal(&config, &first, sizeof first);
 }
@@ -988,6 +1226,12 @@ static void test_show(void **state)
     assert_round_trip(BASE "mailhub2 = b.test\nauth_user2 = u\nauth_pass2 = \" \"\nlimit_day = 5\n"
                            "repeat_window = off\nalerts_per_hour = 0\nconfirm = yes\n");
     assert_round_trip(BASE "mailhub2 = b.test\ntls2 = off\ntls_name2 = c.test\nexpire = 30d\n");
+    assert_round_trip(BASE POP3 "mailbox = a@b\nanswer_to = c@d\ncommands = none\npoll = off\n"
+                                "command_key = " HMAC_KEY "\ncommand_public_key = " PUBLIC_KEY
+                                "\notp = 499 ke1234 0123456789abcdef\nreport = daily 07:05\n"
+                                "self_test = weekly 23:59\npop3_delete = yes\n");
+    assert_round_trip(BASE POP3 "pop3_tls = stls\ncommands = all\nreport = 6h\n");
+    assert_round_trip(BASE POP3 "pop3_tls = off\ncommands = otp, help reboot\nreport = weekly\n");
     assert_good(BASE "auth_user = u\nauth_pass = p\n");
     assert_true(config_show_line(&config, 0, line, sizeof line) > 0);
     assert_string_equal(line, "root = admin@example.com");
@@ -1070,6 +1314,12 @@ int main(void)
         cmocka_unit_test(test_secret_not_told),
         cmocka_unit_test(test_server),
         cmocka_unit_test(test_second_server),
+        cmocka_unit_test(test_pop3),
+        cmocka_unit_test(test_pop3_errors),
+        cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_command_keys),
+        cmocka_unit_test(test_chain),
+        cmocka_unit_test(test_schedules),
         cmocka_unit_test(test_network),
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_number_words),
