@@ -1,0 +1,374 @@
+/* HTML as text: tags dropped, blocks on lines of their own, white space collapsed.
+ *
+ *     TEXT -<-> OPEN -letter-> NAME -> TAG -="-> QUOTED
+ *                  \-!-> BANG --> COMMENT      <!x> and <?x> end at ">"
+ *     TEXT -&-> ENTITY
+ */
+#include "net/mime_private.h"
+#include "net/text.h"
+
+#include <string.h>
+
+#define QUOTES_MAX 8 /* Marks on a line. */
+
+enum html_state {
+    HTML_TEXT,
+    HTML_OPEN,   /* Behind "<". */
+    HTML_NAME,   /* In a tag's name. */
+    HTML_TAG,    /* Behind it, before ">". */
+    HTML_QUOTED, /* In an attribute's value in quotes. */
+    HTML_BANG,   /* Behind "<!": two dashes make a comment. */
+    HTML_COMMENT,
+    HTML_BOGUS,  /* What ends at the next ">", whatever it is. */
+    HTML_ENTITY, /* Behind "&". */
+};
+
+/* Their content is no text: it ends at their own end tag alone. Numbered from 1. */
+static const char raw_names[] = "script\0style\0title\0";
+enum { RAW_COUNT = 3 };
+
+static const char block_names[] = "p\0div\0li\0tr\0ul\0ol\0dl\0dt\0dd\0hr\0table\0h1\0h2\0h3\0"
+                                  "h4\0h5\0h6\0section\0article\0header\0footer\0address\0";
+enum { BLOCK_COUNT = 22 };
+
+/* The number of a name from 1; 0: it is none of them. */
+static unsigned find(const char *names, unsigned count, const char *name)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (strcmp(text_item(names, i), name) == 0) {
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
+static void open_line(struct mime *mime, bool empty)
+{
+    if (!mime->html.line_open) {
+        mime->html.line_open = true;
+        mime_text_quote(mime, mime->html.quotes, empty);
+    }
+}
+
+static void end_line(struct mime *mime)
+{
+    open_line(mime, true);
+    mime_text_put(mime, '\n');
+    mime->html.line_open = false;
+    mime->html.space = false;
+}
+
+/* What follows stands on a line of its own. */
+static void break_line(struct mime *mime)
+{
+    if (mime->html.line_open) {
+        end_line(mime);
+    }
+    mime->html.space = false;
+}
+
+static void show(struct mime *mime, uint32_t character)
+{
+    struct mime_html *html = &mime->html;
+
+    if (html->head || html->raw > 0) {
+        return;
+    }
+    if (character == '\n' && html->preformatted) {
+        end_line(mime);
+        return;
+    }
+    if (character == ' ' || (character >= '\t' && character <= '\r')) {
+        if (!html->preformatted) {
+            html->space = html->line_open;
+            return;
+        }
+        character = ' ';
+    }
+    open_line(mime, false);
+    if (html->space) {
+        html->space = false;
+        mime_text_put(mime, ' ');
+    }
+    mime_text_put(mime, character);
+}
+
+static void show_string(struct mime *mime, const char *string)
+{
+    while (*string != '\0') {
+        show(mime, (uint8_t)*string++);
+    }
+}
+
+static void token_begin(struct mime *mime)
+{
+    mime->token_size = 0;
+    mime->token[0] = '\0';
+}
+
+/* false: it is longer than any that means something. */
+static bool token_add(struct mime *mime, uint32_t character)
+{
+    if (mime->token_size == sizeof mime->token - 1) {
+        return false;
+    }
+    mime->token[mime->token_size++] = (char)character;
+    mime->token[mime->token_size] = '\0';
+    return true;
+}
+
+static void block(struct mime *mime, const char *name)
+{
+    struct mime_html *html = &mime->html;
+
+    html->head = false; /* It should have been closed. */
+    if (strcmp(name, "br") == 0) {
+        if (html->closing) {
+            break_line(mime);
+        } else {
+            end_line(mime);
+        }
+        return;
+    }
+    break_line(mime);
+    if (strcmp(name, "pre") == 0) {
+        html->preformatted = !html->closing;
+    } else if (strcmp(name, "blockquote") == 0) {
+        if (!html->closing) {
+            html->quotes += html->quotes < QUOTES_MAX;
+        } else if (html->quotes > 0) {
+            html->quotes--;
+        }
+    }
+}
+
+/* A tag has ended. */
+static void tag(struct mime *mime)
+{
+    struct mime_html *html = &mime->html;
+    const char *name = mime->token;
+    unsigned raw = find(raw_names, RAW_COUNT, name);
+
+    if (html->raw > 0) {
+        html->raw = html->closing && raw == html->raw ? 0 : html->raw;
+    } else if (raw > 0) {
+        html->raw = html->closing ? 0 : (uint8_t)raw;
+    } else if (strcmp(name, "head") == 0) {
+        html->head = !html->closing;
+    } else if (strcmp(name, "body") == 0) {
+        html->head = false;
+    } else if (find("br\0pre\0blockquote\0", 3, name) > 0 ||
+               find(block_names, BLOCK_COUNT, name) > 0) {
+        block(mime, name);
+    } else if (find("td\0th\0", 2, name) > 0) {
+        html->space = html->line_open;
+    }
+}
+
+/* "#39" or "#x27" as a character. */
+static uint32_t number(const char *s)
+{
+    static const struct mime_charset windows = {.id = CHARSET_WINDOWS_1252};
+    uint32_t base = (*s | 0x20) == 'x' ? 16 : 10;
+    uint32_t value = 0;
+
+    for (s += base == 16; *s != '\0' && value <= 0x10FFFF; s++) {
+        uint32_t digit = *s <= '9' ? (uint32_t)*s - '0' : ((uint32_t)*s | 0x20) - 'a' + 10;
+
+        if (digit >= base) {
+            return 0;
+        }
+        value = value * base + digit;
+    }
+    if (value >= 0x80 && value < 0xA0) {
+        /* Who writes these means windows-1252, and so do browsers. */
+        struct mime_charset charset = windows;
+        uint32_t characters[2];
+
+        (void)mime_charset_add(&charset, (uint8_t)value, characters);
+        return characters[0];
+    }
+    return value > 0x10FFFF || value >> 11 == 0xD800 >> 11 ? MIME_REPLACEMENT : value;
+}
+
+/* The entity in token has ended; false: it is none that is known. */
+static bool entity(struct mime *mime)
+{
+    static const char names[] = "lt\0gt\0amp\0quot\0apos\0nbsp\0";
+    static const char characters[] = "<>&\"'\xA0";
+    const char *name = mime->token;
+    unsigned found = find(names, sizeof characters - 1, name);
+    uint32_t character = name[0] == '#' ? number(name + 1) : 0;
+
+    if (found > 0) {
+        character = (uint8_t)characters[found - 1];
+    }
+    if (character == 0) {
+        return false;
+    }
+    show(mime, character);
+    return true;
+}
+
+static void entity_refuse(struct mime *mime)
+{
+    show(mime, '&');
+    show_string(mime, mime->token);
+}
+
+static bool is_letter(uint32_t character)
+{
+    return (character | 0x20) >= 'a' && (character | 0x20) <= 'z';
+}
+
+static bool is_digit(uint32_t character)
+{
+    return character >= '0' && character <= '9';
+}
+
+/* true: the character was a part of it. */
+static bool entity_add(struct mime *mime, uint32_t character)
+{
+    struct mime_html *html = &mime->html;
+
+    if (is_letter(character) || is_digit(character) ||
+        (character == '#' && mime->token_size == 0)) {
+        if (token_add(mime, character)) {
+            return true;
+        }
+        entity_refuse(mime);
+        html->state = HTML_TEXT;
+        return false;
+    }
+    html->state = HTML_TEXT;
+    if (!entity(mime)) {
+        entity_refuse(mime);
+        return false;
+    }
+    return character == ';';
+}
+
+/* Behind "<" or "</". false: it opened nothing, and the character stands for itself. */
+static bool open_add(struct mime *mime, uint32_t character)
+{
+    struct mime_html *html = &mime->html;
+
+    if (is_letter(character) && (html->raw == 0 || html->closing)) {
+        html->state = HTML_NAME;
+        token_begin(mime);
+        (void)token_add(mime, character | 0x20);
+    } else if (character == '/' && !html->closing) {
+        html->closing = true;
+    } else if (html->raw > 0) {
+        html->state = HTML_TEXT;
+        return false;
+    } else if (html->closing || character == '?') {
+        html->state = character == '>' ? HTML_TEXT : HTML_BOGUS;
+    } else if (character == '!') {
+        html->state = HTML_BANG;
+        html->dashes = 0;
+    } else {
+        html->state = HTML_TEXT; /* As in "a < b". */
+        show(mime, '<');
+        return false;
+    }
+    return true;
+}
+
+/* In a tag, and in its name. */
+static void tag_add(struct mime *mime, uint32_t character)
+{
+    struct mime_html *html = &mime->html;
+    bool blank = character == ' ' || (character >= '\t' && character <= '\r');
+
+    if (character == '>') {
+        html->state = HTML_TEXT;
+        tag(mime);
+    } else if (html->state == HTML_NAME) {
+        if (blank || character == '/') {
+            html->state = HTML_TAG;
+            html->equals = false;
+        } else {
+            character = character < 0x80 ? character : '?';
+            (void)token_add(mime, is_letter(character) ? character | 0x20 : character);
+        }
+    } else if (html->equals && (character == '"' || character == '\'')) {
+        html->quote = (char)character;
+        html->state = HTML_QUOTED;
+    } else if (!blank) {
+        html->equals = character == '=';
+    }
+}
+
+/* Behind "<!". */
+static void comment_add(struct mime *mime, uint32_t character)
+{
+    struct mime_html *html = &mime->html;
+
+    if (html->state == HTML_BANG) {
+        if (character == '-') {
+            html->state = ++html->dashes == 2 ? HTML_COMMENT : HTML_BANG;
+        } else {
+            html->state = character == '>' ? HTML_TEXT : HTML_BOGUS;
+        }
+    } else if (character == '>' && (html->state == HTML_BOGUS || html->dashes >= 2)) {
+        html->state = HTML_TEXT;
+    } else {
+        html->dashes = character != '-' ? 0 : html->dashes < 2 ? html->dashes + 1 : 2;
+    }
+}
+
+void mime_html_add(struct mime *mime, uint32_t character)
+{
+    struct mime_html *html = &mime->html;
+
+    switch (html->state) {
+    case HTML_OPEN:
+        if (open_add(mime, character)) {
+            return;
+        }
+        break;
+    case HTML_NAME:
+    case HTML_TAG:
+        tag_add(mime, character);
+        return;
+    case HTML_QUOTED:
+        if (character == (uint8_t)html->quote) {
+            html->state = HTML_TAG;
+            html->equals = false;
+        }
+        return;
+    case HTML_BANG:
+    case HTML_COMMENT:
+    case HTML_BOGUS:
+        comment_add(mime, character);
+        return;
+    case HTML_ENTITY:
+        if (entity_add(mime, character)) {
+            html->state = character == ';' ? HTML_TEXT : HTML_ENTITY;
+            return;
+        }
+        break;
+    default:
+        break;
+    }
+    if (character == '<') {
+        html->state = HTML_OPEN;
+        html->closing = false;
+    } else if (character == '&') {
+        html->state = HTML_ENTITY;
+        token_begin(mime);
+    } else {
+        show(mime, character);
+    }
+}
+
+void mime_html_end(struct mime *mime)
+{
+    if (mime->html.state == HTML_ENTITY && !entity(mime)) {
+        entity_refuse(mime);
+    }
+    if (mime->html.state == HTML_OPEN) {
+        show(mime, '<');
+    }
+}
