@@ -76,8 +76,6 @@ struct sender_params {
      * all that fields gets lives until the mail was read. */
     void (*compose)(void *context, struct alert *alert, struct answer_parts *parts,
                     struct rfc5322_fields *fields);
-    *all that fields gets lives until the mail was read.* /
-        void (*compose)(void *context, struct alert *alert, struct rfc5322_fields *fields);
     void *context;
 };
 
