@@ -25,6 +25,7 @@
 #include "firmware/poller.h"
 #include "firmware/queue.h"
 #include "firmware/report.h"
+#include "firmware/report.h"
 #include "firmware/roundtrip.h"
 #include "firmware/sender.h"
 #include "firmware/slots.h"
@@ -80,6 +81,7 @@ struct app {
     struct authority authority;
     struct diary diary;
     struct roundtrip roundtrip;
+    struct report report;
     struct report report;
     struct app_syslog syslog;
     struct app_capture capture;
