@@ -31,6 +31,7 @@ struct answer_parts {
 
 bool answer_is(const struct alert *alert);
 bool answer_is_round_trip(const struct alert *alert); /* It goes to the device's own mailbox. */
+bool answer_is_report(const struct alert *alert);     /* By `report`; not one that was ordered. */
 
 /* Fills alert.text. What is too long is cut (the result), or left out (a Message-ID). subject is
  * that of the mail to be: no "Re:" is added here. */

@@ -41,6 +41,13 @@ uint64_t report_due_unix_s(struct app *app);
 bool report_line(struct app *app, unsigned index, struct text *out);
 bool report_csv_line(struct app *app, unsigned index, struct text *out);
 
+/* What is left of the one-time passwords: line 0, and line 1 if they are few. False: no such line.
+ * No line begins with "otp", which in a mail back to the device would be one. */
+bool report_otp_line(struct app *app, unsigned index, struct text *out);
+
+/* "2026-11-22 07:00:00 +0300", or "unknown, the clock was not set". */
+void report_add_time(const struct app *app, uint64_t unix_s, struct text *out);
+
 /* When (seconds since 1970) what `schedule` (config.h) names is due next, if it was served last at
  * last_unix_s; not later than unix_s, the time now: it is due. 0: never, the schedule is off.
  * last_unix_s 0 (never yet, so serve last_unix_s = unix_s: nothing is due at once), or one that
