@@ -64,15 +64,15 @@ enum mailed_proof {
 #include "net/mailed_state.h" /* Private. */
 
 struct mailed {
-    enum mailed_proof proof; /* After mailed_end(). */
-    int error;               /* Of MAILED_REFUSED: E_SECURITY, E_INVALID, E_SPACE. */
-    const char *why;         /* Of MAILED_REFUSED: "the signature is wrong". */
+    enum mailed_proof proof;            /* After mailed_end(). */
+    int error;                          /* Of MAILED_REFUSED: E_SECURITY, E_INVALID, E_SPACE. */
+    const char *why;                    /* Of MAILED_REFUSED: "the signature is wrong". */
     char command[MAILED_COMMAND_BYTES]; /* Blanks folded to one, none at its ends. */
     char device[MAILED_DEVICE_BYTES];   /* Lower case; "" in an OTP mail. */
     uint32_t counter;
-    uint32_t text_bytes;                 /* Behind the blank line. */
-    uint8_t hash[DIGEST_SHA256_BYTES];   /* SHA-256 of the payload: names this very order. For OTP,
-                                          * of the response and the command. */
+    uint32_t text_bytes;               /* Behind the blank line. */
+    uint8_t hash[DIGEST_SHA256_BYTES]; /* SHA-256 of the payload: names this very order. For OTP,
+                                        * of the response and the command. */
     uint8_t response[OTP_BYTES];
     struct mailed_state state;
 };
