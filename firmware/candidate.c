@@ -73,11 +73,16 @@ static const char *refusal(const struct config_key *key)
     return key->type == CONFIG_REFUSED ? "what this key asks for is not supported" : NULL;
 }
 
+static const char too_many[] = "too many changes at once: `config commit` first";
+
+/* The value may stand in the room behind the edits, if it ends where that does. */
 int candidate_set(struct candidate *candidate, const char *key, const char *value, const char **why)
 {
     const struct config_key *row = config_key_find(key);
+    char *edit = candidate->edits + candidate->edits_used;
+    size_t room = sizeof candidate->edits - candidate->edits_used;
+    size_t length = value != NULL ? strlen(value) : 0;
     char *old;
-    size_t room;
     struct text text;
 
     *why = refusal(row);
@@ -85,25 +90,83 @@ int candidate_set(struct candidate *candidate, const char *key, const char *valu
         return E_INVALID;
     }
     old = find_edit(candidate, row);
-    room = sizeof candidate->edits - candidate->edits_used;
-    text = text_begin(candidate->edits + candidate->edits_used, room > 0 ? room : 1);
-    if (room > 0) {
-        text_add_char(&text, EDIT_PENDING);
-        text_add(&text, config_key_name(row));
-        if (value != NULL && value[0] != '\0') {
-            text_format(&text, " = %s", value);
-        }
-    }
-    if (room == 0 || text.cut) {
-        memset(text.bytes, 0, room);
-        *why = "too many changes at once: `config commit` first";
+    if (1 + strlen(config_key_name(row)) + (length > 0 ? 3 + length : 0) + 1 > room) {
+        *why = too_many;
         return E_SPACE;
+    }
+    text = text_begin(edit, room);
+    text_add_char(&text, EDIT_PENDING);
+    text_add(&text, config_key_name(row));
+    if (length > 0) {
+        text_add(&text, " = ");
+        memmove(edit + text.length, value, length);
+        text.length += length;
+        edit[text.length] = '\0';
     }
     candidate->edits_used = (uint16_t)(candidate->edits_used + text.length + 1);
     if (old != NULL) {
         remove_edit(candidate, old);
     }
     return 0;
+}
+
+/* The line is moved to the end of the room, so that its edit can be made before it. */
+static int take_line(struct candidate *candidate, const char **why)
+{
+    char *end = candidate->edits + sizeof candidate->edits;
+    size_t size = candidate->line_used + 1u;
+    char *line = end - size;
+    char *equals, *value;
+    int result = 0;
+
+    memmove(line, candidate->edits + candidate->edits_used, size - 1);
+    end[-1] = '\0';
+    candidate->line_used = 0;
+    candidate->line++;
+    line = config_trim(line);
+    equals = strchr(line, '=');
+    if (line[0] == '\0' || line[0] == '#' || line[0] == ';') {
+        /* It says nothing. */
+    } else if (equals == NULL) {
+        *why = "expected `key = value`";
+        result = E_INVALID;
+    } else {
+        *equals = '\0';
+        value = config_trim(equals + 1);
+        size = strlen(value) + 1;
+        memmove(end - size, value, size);
+        result = candidate_set(candidate, line, end - size, why);
+    }
+    /* It may have held a password. */
+    memset(candidate->edits + candidate->edits_used, 0,
+           sizeof candidate->edits - candidate->edits_used);
+    return result;
+}
+
+int candidate_lines_push(struct candidate *candidate, const char *text, size_t size,
+                         const char **why)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < size && result == 0; i++) {
+        size_t used = candidate->edits_used + (size_t)candidate->line_used;
+
+        if (text[i] == '\n') {
+            result = take_line(candidate, why);
+        } else if (used + 1 < sizeof candidate->edits) {
+            candidate->edits[used] = text[i];
+            candidate->line_used++;
+        } else {
+            *why = too_many;
+            result = E_SPACE;
+        }
+    }
+    return result;
+}
+
+int candidate_lines_end(struct candidate *candidate, const char **why)
+{
+    return candidate->line_used > 0 ? take_line(candidate, why) : 0;
 }
 
 const char *candidate_edit(const struct candidate *candidate, unsigned index, bool *secret,

@@ -29,6 +29,8 @@ struct candidate {
     bool imported;  /* The base is a staged text. */
     bool importing; /* A text is being taken. */
     uint16_t edits_used;
+    uint16_t line_used; /* Bytes of a line that is being taken; it stands behind the edits. */
+    uint16_t line;      /* Its number. */
     /* Strings: a byte that says whether it was applied, then "key = value" or "key" (unset). */
     char edits[CANDIDATE_EDIT_BYTES];
 };
@@ -51,6 +53,13 @@ bool candidate_staged(const struct candidate *candidate);
  * key, or one that cannot be written so (*why tells); E_SPACE: too many edits, commit first. */
 MUST_CHECK int candidate_set(struct candidate *candidate, const char *key, const char *value,
                              const char **why);
+
+/* Stages lines of `key = value`, in pieces of any size; a key without a value is taken out, blank
+ * lines and comments are passed over. The last line needs no end. Errors as candidate_set();
+ * candidate->line is where. */
+MUST_CHECK int candidate_lines_push(struct candidate *candidate, const char *text, size_t size,
+                                    const char **why);
+MUST_CHECK int candidate_lines_end(struct candidate *candidate, const char **why);
 
 /* The key of edit number index, as the table names it; NULL: no more. *secret: its value is not to
  * be shown; *value: what was written, NULL when it is taken out. */

@@ -461,6 +461,14 @@ int slots_stage_commit(struct slots *slots, bool trial)
     return result < 0 ? result : E_IO;
 }
 
+uint32_t slots_next(const struct slots *slots)
+{
+    if (slots->flash == NULL) {
+        return 0;
+    }
+    return slots->staging ? slots->next_sequence : next_sequence(slots->flash);
+}
+
 int slots_write(struct slots *slots, const void *text, size_t size)
 {
     int result;

@@ -83,6 +83,9 @@ MUST_CHECK int slots_stage_read(const struct slots *slots, uint32_t offset, void
  * success slots tells of the new text, as after a mount. */
 MUST_CHECK int slots_stage_commit(struct slots *slots, bool trial);
 
+/* The number that the text gets which is committed next. */
+uint32_t slots_next(const struct slots *slots);
+
 /* Forgets what is staged. */
 void slots_stage_drop(struct slots *slots);
 
