@@ -6,6 +6,7 @@
 #define BLOCK 4096u
 #define STEP_MS_MAX 100 /* Something may arrive while the device sleeps. */
 #define MOVES_MAX 50000
+#define POP3_PORT 110
 
 static struct sim_device *device_now;
 
@@ -71,6 +72,86 @@ static void network_status(struct network_status *status)
     *status = device_now->network;
 }
 
+/* --- The link: one at a time, to the server that the port is of --- */
+
+static struct link *far_of(struct link *link)
+{
+    return ((struct sim_switch *)(void *)link)->far;
+}
+
+static int switch_open(struct link *link, const char *host, uint16_t port)
+{
+    struct sim_switch *at = (struct sim_switch *)(void *)link;
+
+    at->far =
+        port == POP3_PORT ? pop3d_link(&device_now->pop3d) : sim_server_link(&device_now->server);
+    return link_open(at->far, host, port);
+}
+
+static enum link_state switch_state(struct link *link)
+{
+    return link_state(far_of(link));
+}
+
+static size_t switch_tx(struct link *link, const uint8_t *bytes, size_t size)
+{
+    return link_tx(far_of(link), bytes, size);
+}
+
+static void switch_flush(struct link *link)
+{
+    link_flush(far_of(link));
+}
+
+static size_t switch_unacked(struct link *link)
+{
+    return link_unacked(far_of(link));
+}
+
+static const uint8_t *switch_rx_buf(struct link *link, size_t *size)
+{
+    return link_rx_buf(far_of(link), size);
+}
+
+static void switch_rx_ack(struct link *link, size_t size)
+{
+    link_rx_ack(far_of(link), size);
+}
+
+static void switch_close(struct link *link)
+{
+    link_close(far_of(link));
+}
+
+static void switch_abort(struct link *link)
+{
+    link_abort(far_of(link));
+}
+
+static const char *switch_error_text(struct link *link)
+{
+    return link_error_text(far_of(link));
+}
+
+static const char *switch_peer(struct link *link)
+{
+    return link_peer(far_of(link));
+}
+
+static const struct link_ops switch_ops = {
+    .open = switch_open,
+    .state = switch_state,
+    .tx = switch_tx,
+    .flush = switch_flush,
+    .unacked = switch_unacked,
+    .rx_buf = switch_rx_buf,
+    .rx_ack = switch_rx_ack,
+    .close = switch_close,
+    .abort = switch_abort,
+    .error_text = switch_error_text,
+    .peer = switch_peer,
+};
+
 void sim_device_flash(struct sim_device *device, const char *config, bool with_seed)
 {
     static const struct flash shape = {
@@ -104,13 +185,14 @@ void sim_device_flash(struct sim_device *device, const char *config, bool with_s
     }
     (void)error;
     sim_server_init(&device->server, &device->now_ms);
+    pop3d_init(&device->pop3d, &device->now_ms);
 }
 
 void sim_device_boot(struct sim_device *device, enum reset_cause cause, const char *detail)
 {
     struct platform platform = {
         .board = &device->board,
-        .link = sim_server_link(&device->server),
+        .link = (struct link *)(void *)&device->link,
         .network_status = network_status,
     };
 
@@ -122,6 +204,9 @@ void sim_device_boot(struct sim_device *device, enum reset_cause cause, const ch
     device->network = (struct network_status){.link_up = true, .dhcp = true};
     device->network.address = 0x0900020A; /* 10.2.0.9 on a little-endian computer. */
     device->server.state = LINK_IDLE;
+    device->pop3d.state = LINK_IDLE;
+    device->link =
+        (struct sim_switch){.base = {.ops = &switch_ops}, .far = sim_server_link(&device->server)};
     device->board = (struct board){
         .name = "sim",
         .cpu = "none",
@@ -182,5 +267,7 @@ void sim_device_end(struct sim_device *device)
 {
     assert(device->nor.violation == NULL);
     assert(device->server.violation == NULL);
+    assert(device->pop3d.violation == NULL);
+    pop3d_free(&device->pop3d);
     nor_free(&device->nor);
 }

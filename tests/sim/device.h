@@ -1,5 +1,5 @@
 /* device.h - a whole device without hardware: the app on a simulated board, with a simulated clock,
- * flash (nor.h) and mail server (server.h).
+ * flash (nor.h) and mail servers: SMTP (server.h), and POP3 (pop3d.h) on port 110.
  *
  *     sim_device_flash(&device, config, true);    an empty flash with that configuration and a seed
  *     sim_device_boot(&device, RESET_POWER_ON, "");
@@ -16,6 +16,7 @@
 #include "firmware/app.h"
 #include "hal/board.h"
 #include "tests/sim/nor.h"
+#include "tests/sim/pop3d.h"
 #include "tests/sim/server.h"
 
 #include <setjmp.h>
@@ -23,10 +24,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A link whose far side depends on the port. */
+struct sim_switch {
+    struct link_base base;
+    struct link *far; /* Of the connection in hand. */
+};
+
 struct sim_device {
     uint64_t now_ms;
     struct nor nor;
     struct sim_server server;
+    struct pop3d pop3d;
+    struct sim_switch link; /* To one of the two. */
     struct network_status network;
     struct board board;
     struct app app;
