@@ -1,4 +1,5 @@
 #include "firmware/app.h"
+#include "firmware/mute.h"
 
 #include "firmware/answer.h"
 #include "firmware/report.h"
@@ -21,6 +22,7 @@
 #define CLOCK_BACK_MS 86400000
 #define CLOCK_WAIT_MS_MAX 300000 /* For SNTP, where a mail can go without it. */
 #define REPORT_MS_MIN 60000
+#define CTRL_C 3
 
 void app_print(struct app *app, const char *format, ...)
 {
@@ -238,21 +240,26 @@ static void sender_log(void *context, const char *line)
     app_log(context, "%s", line);
 }
 
-static void test_line(struct app *app, const struct sender_report *report)
+void app_stage_line(struct app *app, const char *name, bool ok, uint32_t ms, const char *detail)
 {
     char line[LINE_BYTES];
     struct text text = text_begin(line, sizeof line);
 
-    text_format(&text, "  %s ", sender_stage_name(report->stage));
+    text_format(&text, "  %s ", name);
     while (text.length < 12) {
         text_add_char(&text, ' ');
     }
-    text_add(&text, report->ok ? "ok   " : "FAIL ");
-    for (uint32_t limit = 10000; limit > 1 && report->ms < limit; limit /= 10) {
+    text_add(&text, ok ? "ok   " : "FAIL ");
+    for (uint32_t limit = 10000; limit > 1 && ms < limit; limit /= 10) {
         text_add_char(&text, ' ');
     }
-    text_format(&text, "%u ms  %s", (unsigned)report->ms, report->detail);
+    text_format(&text, "%u ms  %s", (unsigned)ms, detail);
     app_print(app, "%s", line);
+}
+
+static void test_line(struct app *app, const struct sender_report *report)
+{
+    app_stage_line(app, sender_stage_name(report->stage), report->ok, report->ms, report->detail);
 }
 
 static void test_end(struct app *app, const char *error)
@@ -371,6 +378,9 @@ int app_alert(struct app *app, struct alert *alert)
     app_stamp(app, alert);
     if (app->config.to_count == 0) {
         return E_CONFIG;
+    }
+    if (mute_takes(app, alert)) {
+        return POLICY_MUTED;
     }
     result = policy_take(&app->policy, alert, ALL_RECIPIENTS, alert->uptime_ms);
     if (result < 0) {
@@ -571,7 +581,7 @@ void app_datagram(void *context, const char *bytes, size_t size, uint32_t sender
     text_add_ipv4(&text, sender);
     taken = app_alert(app, &alert);
     app->syslog.taken += taken >= 0;
-    if (taken >= 0 && taken != POLICY_REPEATED) { /* A storm would fill the log. */
+    if (taken >= 0 && taken < POLICY_REPEATED) { /* A storm would fill the log. */
         app_log(app, "alert %u from %s: %s: %s", (unsigned)alert.sequence, alert.sender,
                 severity_name(alert.severity), alert.text);
     }
@@ -749,14 +759,26 @@ static void test_poll(struct app *app)
     sender_hurry(&app->sender, true);
 }
 
+/* The answer to the last command is still to come. */
+static bool answer_comes(const struct app *app)
+{
+    return app->test != TEST_NONE || commands_config_waits(app) || roundtrip_waits(app);
+}
+
 static bool console_poll(struct app *app)
 {
     const char *line;
     int c;
 
-    if (app->test != TEST_NONE || commands_config_waits(app) ||
+    if ((answer_comes(app) && !roundtrip_waits(app)) ||
         (c = app->platform.board->console_getc()) < 0) {
         return false;
+    }
+    if (roundtrip_waits(app)) { /* It may take minutes: what is typed ahead gives way to ^C. */
+        if (c == CTRL_C) {
+            roundtrip_stop(app);
+        }
+        return true;
     }
     if (commands_config_takes_input(app)) {
         commands_config_input(app, (char)c);
@@ -765,8 +787,7 @@ static bool console_poll(struct app *app)
     line = console_input(&app->console, (char)c);
     if (line != NULL) {
         app_command(app, line);
-        if (app->test == TEST_NONE && !commands_config_waits(app) &&
-            !commands_config_takes_input(app)) {
+        if (!answer_comes(app) && !commands_config_takes_input(app)) {
             console_prompt(&app->console);
         }
     }
@@ -832,10 +853,12 @@ bool app_poll(struct app *app)
     commands_config_poll(app);
     trial_poll(app);
     roundtrip_poll(app);
+    mute_poll(app);
     moved |= report_poll(app);
     moved |= mail_poll(app);
     if (app->reboot_ms != 0 && app->platform.board->millis() >= app->reboot_ms) {
         policy_flush(&app->policy, app->platform.board->millis());
+        mute_flush(app);
         app->platform.board->reset(RESET_COMMAND);
     }
     return moved;

@@ -82,7 +82,6 @@ struct app {
     struct diary diary;
     struct roundtrip roundtrip;
     struct report report;
-    struct report report;
     struct app_syslog syslog;
     struct app_capture capture;
 
@@ -153,6 +152,9 @@ const char *app_blocked(struct app *app, enum sender_stage *stage);
 /* A line on the console; and in the log, with the time in front. Formats are text_format()'s. */
 void app_print(struct app *app, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void app_log(struct app *app, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* One line of `test`: a stage, and how long it took. */
+void app_stage_line(struct app *app, const char *name, bool ok, uint32_t ms, const char *detail);
 
 /* What an alert has of the device and the moment: boot, times, uptime, domain. */
 void app_stamp(struct app *app, struct alert *alert);

@@ -33,6 +33,7 @@ struct diary {
     char bounced_status[12];    /* RFC 3463: "5.1.1". */
     uint32_t fast_until_unix_s; /* `poll DURATION`. */
     struct diary_mute mutes[DIARY_MUTES_MAX];
+    uint64_t save_ms; /* Not kept: when the mutes' counts are to be written; 0: they are. */
 };
 
 /* After the journal is mounted: what flash has, or nothing. Needs 200 bytes of stack. */

@@ -74,7 +74,8 @@ enum {
     POLICY_QUEUED,
     POLICY_HELD,    /* Queued; waits for the end of the window. */
     POLICY_FOLDED,  /* Queued as a line of the next digest. */
-    POLICY_REPEATED /* Counted: alert->sequence is the one that counts it. */
+    POLICY_REPEATED, /* Counted: alert->sequence is the one that counts it. */
+    POLICY_MUTED     /* Not by policy_take(): counted by a mute (mute.h), and in no queue. */
 };
 
 /* Takes an alert, complete but for its number. Returns one of the above; E_SPACE, E_IO as
