@@ -1,5 +1,7 @@
 #include "net/lwip/stack.h"
 
+#include "net/lwip/hooks.h"
+
 #include "lwip/apps/sntp.h"
 #include "lwip/dhcp.h"
 #include "lwip/dns.h"
