@@ -408,7 +408,8 @@ def missing_libraries(root):
     """Libraries that a program or module of the tree needs and nobody has."""
     paths = [str(path.parent) for path in root.rglob("*.so*") if path.is_file()]
     env = dict(os.environ, LC_ALL="C", LD_LIBRARY_PATH=":".join(sorted(set(paths))))
-    programs = [path for folder in ("usr/sbin", "usr/lib/postfix/sbin", "usr/lib/dovecot")
+    programs = [path for folder in ("usr/bin", "usr/sbin", "usr/lib/postfix/sbin", "usr/lib/dovecot",
+                              "usr/lib/courier/courier")
                 for path in (root / folder).glob("*")
                 if path.is_file() and os.access(path, os.X_OK)
                 and path.open("rb").read(4) == b"\x7fELF"]

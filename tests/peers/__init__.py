@@ -1,4 +1,5 @@
-"""The servers that Tocsin's tests talk to: Debian's own Postfix, Exim, Dovecot, chrony and dnsmasq.
+"""The servers that Tocsin's tests talk to: Debian's own Postfix, Exim, Dovecot, Courier, chrony and
+dnsmasq; and a mail program of a person's, s-nail.
 
 They run from a tree of unpacked packages (build/peers/root, made by `make deps`), in the foreground, on
 loopback ports that nobody else uses, each with its configuration, spool, logs and certificates in one
@@ -16,11 +17,14 @@ bench's time is up; if Python itself is killed, the kernel tells each server to 
 from .bench import Bench, PeerError
 from .certificates import Certificates
 from .chrony import Chrony
+from .courier import Courier
 from .dnsmasq import Dnsmasq
 from .dovecot import Dovecot
 from .evil import Evil, Gate, Tap
+from .evil_pop3 import EvilPop3
 from .exim import Exim
+from .mailer import Mailer
 from .postfix import Postfix
 
-__all__ = ["Bench", "PeerError", "Certificates", "Chrony", "Dnsmasq", "Dovecot", "Evil", "Gate", "Tap",
-           "Exim", "Postfix"]
+__all__ = ["Bench", "PeerError", "Certificates", "Chrony", "Courier", "Dnsmasq", "Dovecot", "Evil", "EvilPop3",
+           "Exim", "Gate", "Mailer", "Postfix", "Tap"]

@@ -184,8 +184,9 @@ class Bench:
     def _write_accounts(self):
         """For unpacked.c: the servers insist on names that this system need not have."""
         home = self.folder
-        users = {"tocsin": self.uid, "Debian-exim": self.uid, "postfix": 65533}
-        groups = {"tocsin": self.gid, "Debian-exim": self.gid, "postfix": 65533, "postdrop": 65532}
+        users = {"tocsin": self.uid, "Debian-exim": self.uid, "courier": self.uid, "postfix": 65533}
+        groups = {"tocsin": self.gid, "Debian-exim": self.gid, "courier": self.gid, "postfix": 65533,
+                  "postdrop": 65532}
         lines = ["root:x:0:0:root:/:/usr/sbin/nologin"]
         lines += [f"{user}:x:{uid}:{groups[user]}::{home}:/usr/sbin/nologin" for user, uid in users.items()]
         (home / "passwd").write_text("\n".join(lines) + "\n")
@@ -195,7 +196,7 @@ class Bench:
     def environment(self):
         """What lets a program run from the tree; also the variables that servers must hand on."""
         library = self.tree / "usr" / "lib"
-        places = [library / "dovecot", library / "dovecot" / "modules" / "old-stats", library / "postfix"]
+        places = [library / "dovecot", library / "dovecot" / "modules" / "old-stats", library / "postfix", library]
         places += sorted(library.glob("*-linux-gnu*"))
         return {
             "LD_LIBRARY_PATH": ":".join(str(place) for place in places),

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Proves the test servers themselves, with Python's own clients in the place of the device."""
+import poplib
 import smtplib
 import socket
 import ssl
@@ -9,9 +10,11 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from peers import Bench, Certificates, Chrony, Dnsmasq, Dovecot, Evil, Exim, Gate, PeerError, Postfix, Tap  # noqa: E402
-from peers.bench import DOMAIN, HOST, NOBODY  # noqa: E402
+from peers import (Bench, Certificates, Chrony, Courier, Dnsmasq, Dovecot, Evil, EvilPop3, Exim, Gate,  # noqa: E402
+                   Mailer, PeerError, Postfix, Tap)
+from peers.bench import DOMAIN, HOST, NOBODY, wait_for  # noqa: E402
 from peers.certificates import SERVERS  # noqa: E402
+from peers.dovecot import Pop3Tls  # noqa: E402
 from peers.evil import DROP  # noqa: E402
 
 
@@ -150,14 +153,107 @@ def check_gate(bench, server, dovecot, certificates):
     expect(told == [before + 1], f"the mail was there when its 250 was told: {told}")
 
 
+def reader(port, implicit, trusted):
+    """A POP3 client that stands before its login."""
+    client = Pop3Tls(port, trusted if implicit else None)
+    if not implicit:
+        client.stls(trusted)
+    return client
+
+
+def check_pop3(server, dovecot, certificates):
+    """TLS on connect and STLS, the listing, one message, its end; a wrong password."""
+    trusted, box = context(certificates, "ecdsa"), server.name.lower()
+    for mode in ("implicit", "starttls"):
+        dovecot.put(box, "Subject: one\n\n.dot\n", "Subject: two\n\nbody\n")
+        client = reader(server.port(mode), mode == "implicit", trusted)
+        expect({"UIDL", "TOP"} <= client.capa().keys(), f"{server.name}: {client.capa()}")
+        client.user(box)
+        client.pass_(dovecot.reader_password)
+        expect(client.stat() == (2, sum(size + text.count(b"\n") for size, text in (
+            (len(path.read_bytes()), path.read_bytes()) for path in dovecot.files(box)))), f"{client.stat()}")
+        expect(len({line.split()[1] for line in client.uidl()[1]}) == 2, "unique ids")
+        expect(client.top(1, 0)[1] == [b"Subject: one", b""], f"TOP: {client.top(1, 0)}")
+        expect(client.retr(1)[1][-1] == b".dot", "RETR")
+        client.dele(1)
+        client.quit()
+        # The reply to QUIT may come before the file has gone.
+        wait_for(lambda: len(dovecot.files(box)) == 1, 5)
+        expect([mail["Subject"] for mail in dovecot.left(box)] == ["two"], f"left: {dovecot.files(box)}")
+        for path in dovecot.files(box):
+            path.unlink()
+    client = reader(server.port("implicit"), True, trusted)
+    client.user(box)
+    refused(lambda: client.pass_("wrong"), poplib.error_proto)
+    client.close()
+    for attack in ("strip", "refuse"):
+        tap = Tap(server.bench, server.port("starttls"), attack, pop3=True)
+        client = Pop3Tls(tap.port, None)
+        refused(lambda c=client: c.stls(trusted), poplib.error_proto)
+        client.close()
+        expect(not tap.secret_sent() and tap.conversations[0].turns in (1, 2), f"{attack}: the tap was there")
+
+
+def check_full_mailbox(dovecot, certificates):
+    """10,000 messages are there in a moment, and are listed."""
+    dovecot.fill("many", 10000)
+    client = reader(dovecot.pop3s, True, context(certificates, "ecdsa"))
+    client.user("many")
+    client.pass_(dovecot.reader_password)
+    expect(client.stat()[0] == 10000 and len(client.uidl()[1]) == 10000, "10,000 are listed")
+    client.quit()
+
+
+def check_evil_pop3(bench, certificates):
+    evil = EvilPop3(bench, certificates, [{"PASS": "-ERR [IN-USE] Later"}, {"RETR": DROP}, {}])
+    evil.put("Subject: a\n\n.b\n", "Subject: c\n\n")
+    trusted = context(certificates, "ecdsa")
+    for error in (poplib.error_proto, poplib.error_proto, None):
+        client = reader(evil.port, True, trusted)
+        client.user("any")
+
+        def read():
+            client.pass_("any")
+            return client.retr(1)[1]
+        if error:
+            refused(read, error)
+            client.close()
+            continue
+        expect(read() == [b"Subject: a", b"", b".b"], "RETR")
+        client.dele(1)
+        client.quit()
+    expect([message.uid for message in evil.messages] == ["evil00000002"], "DELE")
+    expect(evil.asked("RETR") == 2, f"{evil.commands}")
+
+
+def check_mailer(bench, server, dovecot):
+    """A mail program's mail arrives, and what cannot be delivered comes back."""
+    mailer = Mailer(bench, server, dovecot)
+    mailer.send(f"writer@{DOMAIN}", "status", "otp AB CD EF\nstatus — «да»\n")
+    mail = dovecot.wait("writer", 1)[0]
+    expect("status — «да»" in mail.get_content() and mail["Message-ID"], f"{mail}")
+    dovecot.files("writer")[0].unlink()
+    Mailer(bench, server, dovecot, f"writer@{DOMAIN}").send(f"gone@{DOMAIN}", "lost", "Where to?\n")
+    mail = dovecot.wait("writer", 1)[0]
+    expect(mail.get_content_type() == "multipart/report", f"a bounce: {mail.get_content_type()}")
+    dovecot.files("writer")[0].unlink()
+
+
 def main():
-    with Bench("check-peers", limit_s=120) as bench:
+    with Bench("check-peers", limit_s=150) as bench:
         certificates = Certificates(bench)
-        dovecot = Dovecot(bench, certificates, ["admin", "full", "exim", "postfix"])
+        dovecot = Dovecot(bench, certificates, ["admin", "full", "exim", "postfix", "dovecot", "courier", "many",
+                                                "writer"])
         expect(dovecot.read("admin", implicit=False) == [], "POP3 with STLS reads an empty mailbox")
         if bench.root_user:
             expect(Path(f"/proc/{dovecot.process.popen.pid}").stat().st_uid == NOBODY, "Dovecot is not root")
         print("ok Dovecot: POP3 over TLS")
+        for server in (dovecot, Courier(bench, dovecot)):
+            check_pop3(server, dovecot, certificates)
+            print(f"ok {server.name}: STLS, TLS, a message read and deleted")
+        check_full_mailbox(dovecot, certificates)
+        check_evil_pop3(bench, certificates)
+        print("ok 10,000 messages; the evil POP3 server")
         Chrony(bench)
         Dnsmasq(bench)
         print("ok chrony, dnsmasq")
@@ -168,7 +264,8 @@ def main():
             check_tap(bench, server, certificates)
             check_evil(bench, server, dovecot, certificates)
             check_gate(bench, server, dovecot, certificates)
-            print(f"ok {kind.name}: submission, refusals, tap, evil, gate")
+            check_mailer(bench, server, dovecot)
+            print(f"ok {kind.name}: submission, refusals, tap, evil, gate, a mail program, a bounce")
         processes = [process.popen.pid for process in bench.processes]
         folder = bench.folder
     expect(not any(Path(f"/proc/{pid}").exists() for pid in processes) and not folder.exists(), "all is gone")

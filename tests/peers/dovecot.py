@@ -1,11 +1,14 @@
 """Dovecot: the mailboxes over POP3, and the passwords for Postfix's AUTH."""
 import email
 import email.policy
+import itertools
+import os
 import poplib
 import ssl
 import subprocess
+import time
 
-from .bench import HOST, PeerError, wait_for
+from .bench import DOMAIN, HOST, PeerError, wait_for
 
 # 2.3 (Debian 12) and 2.4 (Debian 13) have different words for the same things.
 _COMMON = """
@@ -96,8 +99,16 @@ userdb static {{
 """
 
 
+_NEWLINE = b"\n"
+
+
 class Dovecot:
-    """mailboxes: local parts that exist. device: (user, password) of the submission account."""
+    """pop3: STLS, pop3s: TLS on connect; the login name is a mailbox's, the password reader_password.
+
+    mailboxes: local parts that exist. device: (user, password) of the submission account.
+    """
+
+    name = "Dovecot"
 
     def __init__(self, bench, certificates, mailboxes, device=("device", "kept in flash"),
                  certificate="ecdsa"):
@@ -105,6 +116,7 @@ class Dovecot:
         self.mailboxes = list(mailboxes)
         self.user, self.password = device
         self.reader_password = "reads mail"
+        self._names = itertools.count()
         self.certificates = certificates
         self.certificate = certificate
         self.pop3, self.pop3s = bench.free_port(), bench.free_port()
@@ -120,6 +132,9 @@ class Dovecot:
         config = bench.write("dovecot.conf", self._config())
         self.process = bench.start("dovecot-console", [bench.program("usr/sbin/dovecot"), "-F", "-c", str(config)])
         bench.wait_ready(self.process, self.pop3, b"+OK", logs=[self.log])
+
+    def port(self, mode):
+        return self.pop3s if mode == "implicit" else self.pop3
 
     def _config(self):
         new = self._version() >= (2, 4)
@@ -146,6 +161,10 @@ class Dovecot:
         except ValueError:
             raise PeerError(f"dovecot --version said: {done.stdout}{done.stderr}") from None
 
+    def right(self, name, password):
+        """Whether a mailbox's name and its password are these."""
+        return name in self.mailboxes and password == self.reader_password
+
     def tls(self):
         context = ssl.create_default_context(cafile=str(self.certificates.root(self.certificate)))
         return context
@@ -156,7 +175,7 @@ class Dovecot:
 
     def read_raw(self, mailbox, implicit=True):
         # The certificate bears the mail server's name; the connection goes to loopback.
-        reader = _Pop3Tls(self.pop3s, self.tls()) if implicit else _Pop3Tls(self.pop3, None)
+        reader = Pop3Tls(self.pop3s, self.tls()) if implicit else Pop3Tls(self.pop3, None)
         try:
             if not implicit:
                 reader.stls(self.tls())
@@ -178,7 +197,44 @@ class Dovecot:
         return self.read(mailbox)
 
 
-class _Pop3Tls(poplib.POP3):
+    # Mailboxes without a server in between: they are Maildirs.
+
+    def put(self, mailbox, *messages):
+        """Delivers messages (bytes or str, any line ends), in this order."""
+        folder = self.bench.folder / "mail" / mailbox
+        for part in ("tmp", "new", "cur"):
+            if not (folder / part).is_dir():
+                self.bench.private(f"mail/{mailbox}/{part}")
+        for message in messages:
+            data = (message.encode() if isinstance(message, str) else message).replace(b"\r\n", b"\n")
+            # W is the size with CRLF: with it, Dovecot need not read a message to tell its size.
+            name = f"{time.time_ns() // 1000000000}.M{next(self._names):08}.{HOST},S={len(data)}" \
+                   f",W={len(data) + data.count(_NEWLINE)}"
+            path = folder / "tmp" / name
+            path.write_bytes(data)
+            if self.bench.root_user:
+                os.chown(path, self.bench.uid, self.bench.gid)
+            path.rename(folder / "new" / name)
+
+    def fill(self, mailbox, count, text="Nobody asked for this.\n"):
+        """Delivers `count` messages that are no orders."""
+        self.put(mailbox, *(f"From: someone@example.com\nTo: {mailbox}@{DOMAIN}\nSubject: number {number}\n"
+                            f"Message-ID: <{number}@example.com>\nDate: Sun, 01 Mar 2026 10:00:00 +0000\n\n{text}"
+                            for number in range(count)))
+
+    def files(self, mailbox):
+        """The files of a mailbox's messages, oldest first."""
+        folder = self.bench.folder / "mail" / mailbox
+        return sorted((path for part in ("new", "cur") for path in folder.glob(f"{part}/*")),
+                      key=lambda path: path.name)
+
+    def left(self, mailbox):
+        """The messages that are in a mailbox now, parsed, read from its files."""
+        return [email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+                for path in self.files(mailbox)]
+
+
+class Pop3Tls(poplib.POP3):
     """poplib takes the certificate's expected name from the host that it connects to; here they differ."""
 
     def __init__(self, port, context):

@@ -1,5 +1,6 @@
 """What real servers cannot be made to do: a tap in the line before one, and a server that misbehaves."""
 import collections
+import re
 import select
 import socket
 import ssl
@@ -22,6 +23,19 @@ class Conversation:
     def __init__(self):
         self.client = b""  # What the device sent.
         self.server = b""  # What it was sent.
+        self.turns = 0     # How often the device spoke after the server had.
+        self._spoke = False
+
+    def heard(self, data):
+        """The device's bytes."""
+        self.turns += not self._spoke
+        self._spoke = True
+        self.client += data[:_BYTES_MAX]
+
+    def said(self, data):
+        """The server's."""
+        self._spoke = False
+        self.server += data
 
     def clear_commands(self):
         """The device's lines before TLS began."""
@@ -40,16 +54,16 @@ class Conversation:
         sender or a credential in clear."""
         clear = [line.upper() for line in self.clear_commands()]
         return _APPLICATION_DATA in self.records() or any(
-            line.startswith(("AUTH", "MAIL", "RCPT", "DATA")) for line in clear)
+            line.startswith(("AUTH", "MAIL", "RCPT", "DATA", "USER", "PASS", "APOP")) for line in clear)
 
     def _split(self):
         if self.client[:1] in (b"\x16", b"\x15", b"\x17"):
             return b"", self.client
-        clear, found, rest = self.client.partition(b"STARTTLS\r\n")
-        return (clear + found, rest) if found else (self.client, b"")
+        found = re.search(rb"^(STARTTLS|STLS)\r\n", self.client, re.MULTILINE)
+        return (self.client[:found.end()], self.client[found.end():]) if found else (self.client, b"")
 
 
-class _Listener:
+class Listener:
     """Accepts connections on a free port and serves each in a thread."""
 
     def __init__(self, bench, at=None):
@@ -91,7 +105,7 @@ class _Listener:
         def upward():
             try:
                 while data := client.recv(65536):
-                    conversation.client += data[:_BYTES_MAX]
+                    conversation.heard(data)
                     server.sendall(data)
                 server.shutdown(socket.SHUT_WR)
             except OSError:
@@ -101,7 +115,7 @@ class _Listener:
             threading.Thread(target=upward, daemon=True).start()
             while data := server.recv(65536):
                 data = from_server(data) if from_server else data
-                conversation.server += data
+                conversation.said(data)
                 client.sendall(data)
 
     def secret_sent(self):
@@ -122,31 +136,35 @@ class _Listener:
                 pass
 
 
-class Tap(_Listener):
+class Tap(Listener):
     """A man in the middle before a real server.
 
     attack: None only records; "strip" takes STARTTLS out of the reply to EHLO; "refuse" turns 220 to STARTTLS into
-    454; "inject" puts a reply behind 220 in the same segment; "garbage" answers STARTTLS with noise. at: the port, for
-    a server that comes back.
+    454; "inject" puts a reply behind 220 in the same segment; "garbage" answers STARTTLS with noise. With pop3, the
+    same is done to STLS. at: the port, for a server that comes back.
     """
 
-    _INJECTED = b"250-mail.example.test\r\n250 AUTH PLAIN LOGIN\r\n"
+    # The verb, its good reply, a bad one, and what an attacker puts behind the good one.
+    _SMTP = (b"STARTTLS", b"220", b"454 4.7.0 TLS not available due to temporary reason\r\n",
+             b"250-mail.example.test\r\n250 AUTH PLAIN LOGIN\r\n")
+    _POP3 = (b"STLS", b"+OK", b"-ERR [SYS/TEMP] TLS not available\r\n", b"+OK\r\nSASL PLAIN LOGIN\r\nUSER\r\n.\r\n")
 
-    def __init__(self, bench, port, attack=None, at=None):
+    def __init__(self, bench, port, attack=None, at=None, pop3=False):
         self._target = port
         self._attack = attack
+        self._verb, self._good, self._bad, self._injected = self._POP3 if pop3 else self._SMTP
         super().__init__(bench, at)
 
     def serve(self, client, conversation, _index):
         def change(data):
-            asked = conversation.client.count(b"STARTTLS\r\n")
+            asked = conversation.client.count(self._verb + b"\r\n")
             if self._attack == "strip":
-                return data.replace(b"STARTTLS", b"XXXXXXXX")
-            if asked and data.startswith(b"220") and not conversation.server.endswith(b"\0"):
+                return data.replace(self._verb, b"X" * len(self._verb))
+            if asked and data.startswith(self._good) and not conversation.server.endswith(b"\0"):
                 if self._attack == "refuse":
-                    return b"454 4.7.0 TLS not available due to temporary reason\r\n"
+                    return self._bad
                 if self._attack == "inject":
-                    return data + self._INJECTED
+                    return data + self._injected
                 if self._attack == "garbage":
                     return data + bytes(range(256))
             return data
@@ -154,7 +172,7 @@ class Tap(_Listener):
         self.splice(client, conversation, self._target, change if self._attack else None)
 
 
-class Gate(_Listener):
+class Gate(Listener):
     """A man in the middle that has the key of a real server: it reads each command and each reply of TLS on connect.
 
     on_stage(stage) is called before the thing that it names is handed on, and may take its time. In their order:
@@ -166,8 +184,7 @@ class Gate(_Listener):
     def __init__(self, bench, certificates, port, certificate="ecdsa", on_stage=None):
         self.on_stage = on_stage
         self._target = port
-        self._inward = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._inward.load_cert_chain(certificates.chain(certificate), certificates.key(certificate))
+        self._inward = server_context(certificates, certificate)
         self._outward = ssl.create_default_context(cafile=str(certificates.root(certificate)))
         super().__init__(bench)
 
@@ -246,7 +263,20 @@ class _Reader:
             self.stage("TOLD")
 
 
-class Evil(_Listener):
+def server_context(certificates, certificate="ecdsa", version=None, ciphers=None):
+    """A server's side of TLS; version, ciphers: the only ones."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.chain(certificate), certificates.key(certificate))
+    if version is not None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Old versions are asked for on purpose.
+            context.minimum_version = context.maximum_version = version
+    if ciphers:
+        context.set_ciphers(ciphers)
+    return context
+
+
+class Evil(Listener):
     """A small SMTP server inside real TLS that does at each stage what its script says.
 
     mode: "implicit", "starttls", or "clear": AUTH offered without TLS.
@@ -268,14 +298,7 @@ class Evil(_Listener):
         self.commands = []
         self.turns = []
         self.mails = []
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(certificates.chain(certificate), certificates.key(certificate))
-        if version is not None:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # Old versions are asked for on purpose.
-                self._context.minimum_version = self._context.maximum_version = version
-        if ciphers:
-            self._context.set_ciphers(ciphers)
+        self.context = server_context(certificates, certificate, version, ciphers)
         super().__init__(bench, at)
 
     def serve(self, client, conversation, index):
@@ -285,31 +308,29 @@ class Evil(_Listener):
             return
         self.commands.append([])
         self.turns.append([])
-        _Session(self, client, script).run()
+        _SmtpSession(self, client, script).run()
 
 
-class _Drop(EOFError):
+class Drop(EOFError):
     """The script ends the connection here."""
 
 
-class _Session:
-    """One connection of Evil."""
+class Session:
+    """One connection of a server with a script: what is the same in SMTP and POP3."""
 
     def __init__(self, evil, client, script):
         self.client = client
         self.script = script
         self.mode = evil.mode
-        self.offers = evil.offers
         self.commands = evil.commands[-1]
         self.turns = evil.turns[-1]
-        self.mails = evil.mails
-        self.context = evil._context
+        self.context = evil.context
         self.buffer = b""
         self.tls = False
 
     def start_tls(self):
         if self.script.get("TLS") is DROP:
-            raise _Drop
+            raise Drop
         self.client = self.context.wrap_socket(self.client, server_side=True)
         self.buffer = b""
         self.tls = True
@@ -318,7 +339,7 @@ class _Session:
         while b"\n" not in self.buffer:
             data = self.client.recv(65536)
             if not data:
-                raise _Drop
+                raise Drop
             self.turns.append(data)
             self.buffer += data
         line, _, self.buffer = self.buffer.partition(b"\n")
@@ -327,15 +348,26 @@ class _Session:
     def answer(self, stage, good):
         """Sends the script's word for the stage, or `good`. True when it went well."""
         say = self.script.get(stage, good)
+        if callable(say):
+            say = say(self)
         if say is DROP:
             self.client.close()
-            raise _Drop
+            raise Drop
         if say is SILENT:
             while self.client.recv(65536):
                 pass
-            raise _Drop
+            raise Drop
         self.client.sendall(say if isinstance(say, bytes) else say.encode() + b"\r\n")
         return say == good
+
+
+class _SmtpSession(Session):
+    """One connection of Evil."""
+
+    def __init__(self, evil, client, script):
+        super().__init__(evil, client, script)
+        self.offers = evil.offers
+        self.mails = evil.mails
 
     def _offers(self):
         auth = self.mode == "clear" or self.tls

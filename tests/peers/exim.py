@@ -51,6 +51,7 @@ acl_rcpt:
         message = 452 4.2.2 Mailbox full
   deny  domains = ! {domain}
         message = 5.7.1 Relaying denied
+  accept local_parts = gone
   deny  local_parts = ! dsearch,filter=dir;{folder}/mail
         message = 5.1.1 No such mailbox here
   accept
@@ -59,6 +60,13 @@ acl_data:
   accept
 
 begin routers
+
+vanished:
+  driver = redirect
+  domains = {domain}
+  local_parts = gone
+  allow_fail
+  data = :fail: 5.1.1 That mailbox has just vanished
 
 maildirs:
   driver = accept
@@ -102,7 +110,8 @@ login:
 
 class Exim:
     """Ports by ("implicit" or "starttls", certificate name). hold(mailbox) answers RCPT with 451 for a while;
-    the mailbox `full` has no room (452), one that does not exist is refused (550)."""
+    the mailbox `full` has no room (452), one that does not exist is refused (550); mail to `gone` is taken, and
+    comes back as a delivery status notification."""
 
     name = "Exim"
 

@@ -41,6 +41,7 @@ smtpd_peername_lookup = no
 virtual_mailbox_domains = {domain}
 virtual_mailbox_base = {folder}/mail
 virtual_mailbox_maps = texthash:{config}/mailboxes
+transport_maps = texthash:{config}/transports
 virtual_uid_maps = static:{uid}
 virtual_gid_maps = static:{gid}
 virtual_minimum_uid = 1
@@ -75,6 +76,8 @@ verify    unix  - - n - 1 verify
 proxymap  unix  - - n - - proxymap
 error     unix  - - n - - error
 retry     unix  - - n - - error
+vanished  unix  - n n - - pipe
+  user=tocsin argv={config}/vanished
 discard   unix  - - n - - discard
 virtual   unix  - n n - - virtual
 anvil     unix  - - n - 1 anvil
@@ -90,7 +93,8 @@ _POSTFIX, _POSTDROP = 65533, 65532
 
 
 class Postfix:
-    """As Exim: ports by ("implicit" or "starttls", certificate name), hold(), `full`, 550 for no such mailbox."""
+    """As Exim: ports by ("implicit" or "starttls", certificate name), hold(), `full`, 550 for no such mailbox, a bounce
+    from `gone`."""
 
     name = "Postfix"
 
@@ -115,10 +119,14 @@ class Postfix:
             host=HOST, domain=DOMAIN, queue=queue, data=data, config=config, lib=bench.tree / "usr/lib/postfix",
             tree=bench.tree, log=self.log, folder=bench.folder, uid=bench.uid, gid=bench.gid,
             auth_socket=dovecot.auth_socket, policy=self._policy.port))
-        (config / "master.cf").write_text(self._services(dovecot.certificates) + _MASTER)
+        (config / "master.cf").write_text(self._services(dovecot.certificates) + _MASTER.format(config=config))
         (config / "dynamicmaps.cf").write_text("")
         (config / "full").write_text("/^full@/ 452 4.2.2 Mailbox full\n")
-        (config / "mailboxes").write_text(
+        # Not by the service `error`: what it refuses, smtpd refuses at once. 67 is EX_NOUSER.
+        (config / "transports").write_text(f"gone@{DOMAIN} vanished:\n")
+        (config / "vanished").write_text("#!/bin/sh\necho 'It has just vanished'\nexit 67\n")
+        (config / "vanished").chmod(0o755)
+        (config / "mailboxes").write_text(f"gone@{DOMAIN} gone/\n" +
             "".join(f"{name}@{DOMAIN} {name}/\n" for name in dovecot.mailboxes))
         self.process = bench.start("postfix", [bench.program("usr/lib/postfix/sbin/master"), "-d", "-c", str(config)],
                                    as_root=True, environment={"MAIL_CONFIG": str(config)})

@@ -1,9 +1,10 @@
 /* unpacked.c - lets Debian's server programs run from an unpacked tree, under their own accounts.
  *
- * Loaded with LD_PRELOAD. It changes two things only. Dovecot has the paths of its modules and of
+ * Loaded with LD_PRELOAD. It changes three things only. Dovecot has the paths of its modules and of
  * doveconf compiled in: for the few calls that use them, a path under /usr/ is looked for below
- * $PEERS_ROOT first. And the servers insist on users and groups that this system need not have:
- * names and numbers are looked for in $PEERS_ACCOUNTS/passwd and group first.
+ * $PEERS_ROOT first. The servers insist on users and groups that this system need not have:
+ * names and numbers are looked for in $PEERS_ACCOUNTS/passwd and group first. And Courier asks for
+ * accounts at a socket below /run/courier/, which is looked for below $PEERS_ACCOUNTS.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -14,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* The next definition of a function: libc's own. */
@@ -50,6 +53,19 @@ int execve(const char *path, char *const argv[], char *const envp[])
 {
     char other[4096];
     return NEXT(execve)(unpacked(path, other, sizeof other), argv, envp);
+}
+
+int connect(int fd, const struct sockaddr *address, socklen_t size)
+{
+    struct sockaddr_un other = {.sun_family = AF_UNIX};
+    const struct sockaddr_un *local = (const struct sockaddr_un *)address;
+    const char *folder = getenv("PEERS_ACCOUNTS");
+    if (folder != NULL && address->sa_family == AF_UNIX &&
+        strncmp(local->sun_path, "/run/courier/", 13) == 0 &&
+        snprintf(other.sun_path, sizeof other.sun_path, "%s%s", folder, local->sun_path) <
+            (int)sizeof other.sun_path)
+        return NEXT(connect)(fd, (const struct sockaddr *)&other, sizeof other);
+    return NEXT(connect)(fd, address, size);
 }
 
 static FILE *accounts(const char *name)
