@@ -1,5 +1,5 @@
-/* Fields of any bytes: the mail stays a mail. The input is a byte of flags, eight of times, then
- * strings, each ended by NUL. */
+/* Fields of any bytes: the mail stays a mail. The input is a byte of flags, eight of times, the
+ * first of which has more flags, then strings, each ended by NUL. */
 #include "net/rfc5322.h"
 #include "net/text.h"
 
@@ -23,11 +23,13 @@ static const char *const header_names[] = {
     "X-Priority",
     "X-Tocsin-Severity",
     "X-Tocsin-Device",
-    "Date", /* The last two may be missing. */
+    "Date", /* The last four may be missing. */
     "Message-ID",
+    "In-Reply-To",
+    "References",
 };
 
-enum { HEADER_COUNT = sizeof header_names / sizeof header_names[0] };
+enum { HEADER_COUNT = sizeof header_names / sizeof header_names[0], HEADER_MAYBE = 4 };
 
 static void require(bool condition)
 {
@@ -73,7 +75,21 @@ static void check_body_line(const char *line, size_t size, enum rfc5322_encoding
         require(taken == 1 || encoding == RFC5322_8BIT);
         at += taken;
     }
-    require(encoding != RFC5322_QUOTED_PRINTABLE || size <= 76);
+    require(encoding != RFC5322_QUOTED_PRINTABLE || size <= 76 ||
+            (size > 20 && memcmp(line, "Content-Disposition:", 20) == 0));
+}
+
+/* Of a mail in two parts: the boundary stands where we put it and nowhere else. */
+static void check_boundaries(const char *mail, size_t size)
+{
+    static const char boundary[] = "\r\n--=_tocsin";
+    unsigned count = 0;
+
+    for (size_t at = 0; at + sizeof boundary - 1 <= size; at++) {
+        count += memcmp(mail + at, boundary, sizeof boundary - 1) == 0;
+    }
+    require(count == 3);
+    require(size > 4 && memcmp(mail + size - 4, "--\r\n", 4) == 0);
 }
 
 static void check_mail(const char *mail, size_t size, enum rfc5322_encoding encoding)
@@ -98,8 +114,9 @@ static void check_mail(const char *mail, size_t size, enum rfc5322_encoding enco
         at += length + 2;
     }
     require(!header);
+    require(seen[HEADER_COUNT - 1] == seen[HEADER_COUNT - 2]);
     for (size_t i = 0; i < HEADER_COUNT; i++) {
-        require(seen[i] == 1 || (seen[i] == 0 && i >= HEADER_COUNT - 2));
+        require(seen[i] == 1 || (seen[i] == 0 && i >= HEADER_COUNT - HEADER_MAYBE));
     }
 }
 
@@ -127,12 +144,14 @@ static size_t read_all(const struct rfc5322_fields *fields, uint8_t *out, size_t
 struct lines {
     char (*strings)[STRING_BYTES];
     unsigned count;
+    unsigned asked;
 };
 
 static bool give_line(void *context, unsigned index, struct text *out)
 {
-    const struct lines *lines = context;
+    struct lines *lines = context;
 
+    lines->asked++;
     require(out->length == 0 && out->size == RFC5322_DIGEST_LINE_BYTES);
     if (index >= lines->count) {
         return false;
@@ -146,6 +165,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static char strings[STRING_COUNT][STRING_BYTES];
     static uint8_t whole[MAIL_BYTES], pieces[MAIL_BYTES];
     const char *to[] = {strings[7], strings[8]};
+    static char live_line[RFC5322_DIGEST_LINE_BYTES];
     struct lines lines = {.strings = strings};
     struct alert alert = {0};
     struct rfc5322_fields fields;
@@ -193,6 +213,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .attempt = data[0] >> 2 & 3,
         .line = data[0] >> 4 & 1 ? give_line : NULL,
         .line_context = &lines,
+        .live = data[1] >> 4 & 1,
+        .live_line = live_line,
+        .attachment = data[1] >> 5 & 1 ? give_line : NULL,
+        .attachment_name = strings[3],
+        .subject = data[1] >> 6 & 1 ? strings[2] : NULL,
+        .in_reply_to = data[1] >> 7 & 1 ? strings[1] : NULL,
+        .auto_replied = data[2] & 1,
     };
     memcpy(&fields.unix_s, data + 1, 8);
     memcpy(&fields.zone_minutes, data + 3, 4);
@@ -201,8 +228,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(read_all(&fields, pieces, 32 + data[0]) == total);
     require(memcmp(whole, pieces, total) == 0);
     rfc5322_init(&mail, &fields);
-    require(rfc5322_size(&mail, &has_eight_bit) == total);
+    lines.asked = 0;
+    require(rfc5322_size(&mail, &has_eight_bit) == (fields.live ? 0 : total));
+    require(!fields.live || lines.asked == 0);
     require(has_eight_bit == (mail.encoding == RFC5322_8BIT));
     check_mail((const char *)whole, total, mail.encoding);
+    if (fields.live && fields.attachment != NULL) {
+        check_boundaries((const char *)whole, total);
+    }
     return 0;
 }

@@ -496,6 +496,240 @@ static void test_digest_is_linear(void **state)
     assert_in_range(size, 30000, 60000);
 }
 
+/* --- Live mails --- */
+
+/* Lines that are never the same twice: whoever makes one a second time gets another mail. */
+struct live {
+    const char *const *line;
+    unsigned count;
+    const char *const *row;
+    unsigned row_count;
+    unsigned asked, rows_asked;
+    bool counted; /* Each line has the number of its making behind it. */
+    char kept[RFC5322_DIGEST_LINE_BYTES];
+};
+
+static bool live_line(void *context, unsigned index, struct text *out)
+{
+    struct live *live = context;
+
+    assert_int_equal(index, live->asked++); /* Each once, in order, and the end once. */
+    assert_int_equal(live->rows_asked, 0);
+    assert_ptr_equal(out->bytes, live->kept);
+    assert_int_equal(out->size, RFC5322_DIGEST_LINE_BYTES);
+    assert_int_equal(out->length, 0);
+    if (index >= live->count) {
+        return false;
+    }
+    text_add(out, live->line[index]);
+    if (live->counted) {
+        text_format(out, " %u", live->asked);
+    }
+    return true;
+}
+
+static bool live_row(void *context, unsigned index, struct text *out)
+{
+    struct live *live = context;
+
+    assert_int_equal(index, live->rows_asked++);
+    assert_int_equal(live->asked, live->count + 1);
+    assert_ptr_equal(out->bytes, live->kept);
+    if (index >= live->row_count) {
+        return false;
+    }
+    text_add(out, live->row[index]);
+    return true;
+}
+
+static struct rfc5322_fields live_fields(struct alert *alert, struct live *live)
+{
+    struct rfc5322_fields fields = plain_fields(alert);
+
+    alert->severity = SEVERITY_NOTICE;
+    alert->facility = FACILITY_MAIL;
+    strcpy(alert->source, "mail");
+    strcpy(alert->app, "status");
+    strcpy(alert->text, "not to be seen");
+    alert->host[0] = alert->sender[0] = '\0';
+    fields.subject = "Re: status";
+    fields.live = true;
+    fields.live_line = live->kept;
+    fields.line = live_line;
+    fields.line_context = live;
+    live->asked = live->rows_asked = 0;
+    return fields;
+}
+
+static void test_live(void **state)
+{
+    static const char *const line[] = {"ok", "", "a=b", "From here", "..", "end "};
+    static const char expected[] = "Date: Sun, 22 Nov 2026 01:05:56 +0300\r\n"
+                                   "From: <router1@example.com>\r\n"
+                                   "To: admin@example.com\r\n"
+                                   "Subject: Re: status\r\n"
+                                   "Message-ID: <17.3.9f2c@router1>\r\n"
+                                   "In-Reply-To: <CA+x/y=1@mail.example.org>\r\n"
+                                   "References: <CA+x/y=1@mail.example.org>\r\n"
+                                   "MIME-Version: 1.0\r\n"
+                                   "Content-Type: text/plain; charset=utf-8\r\n"
+                                   "Auto-Submitted: auto-replied\r\n"
+                                   "X-Auto-Response-Suppress: All\r\n"
+                                   "Content-Transfer-Encoding: quoted-printable\r\n"
+                                   "Importance: normal\r\n"
+                                   "X-Priority: 3\r\n"
+                                   "X-Tocsin-Severity: notice\r\n"
+                                   "X-Tocsin-Device: router1\r\n"
+                                   "\r\n"
+                                   "ok\r\n"
+                                   "\r\n"
+                                   "a=3Db\r\n"
+                                   "=46rom here\r\n"
+                                   "=2E.\r\n"
+                                   "end\r\n"
+                                   "\r\n"
+                                   "--=20\r\n"
+                                   "router1 at 10.0.2.15\r\n"
+                                   "Tocsin 0.1.0 on emcraft-sf2\r\n";
+    static char mail[MAIL_BYTES];
+    struct alert alert = plain_alert();
+    struct live live = {.line = line, .count = 6};
+    struct rfc5322_fields fields = live_fields(&alert, &live);
+
+    (void)state;
+    fields.in_reply_to = "CA+x/y=1@mail.example.org";
+    fields.auto_replied = true;
+    compose(&fields, mail, sizeof mail - 1);
+    assert_string_equal(mail, expected);
+    assert_int_equal(live.asked, 7);
+}
+
+/* The second part: what differs from the first test. */
+static void test_attachment(void **state)
+{
+    static const char *const line[] = {"All is well."};
+    static const char *const row[] = {"name,value", "device,\"a \"\"b\"\"\"", "accepted,17"};
+    static const char expected[] = "\r\n\r\n"
+                                   "--=_tocsin\r\n"
+                                   "Content-Type: text/plain; charset=utf-8\r\n"
+                                   "Content-Transfer-Encoding: quoted-printable\r\n"
+                                   "\r\n"
+                                   "All is well.\r\n"
+                                   "\r\n"
+                                   "--=20\r\n"
+                                   "router1\r\n"
+                                   "Tocsin 0.1.0 on emcraft-sf2\r\n"
+                                   "\r\n"
+                                   "--=_tocsin\r\n"
+                                   "Content-Type: text/csv; header=present; charset=utf-8\r\n"
+                                   "Content-Transfer-Encoding: quoted-printable\r\n"
+                                   "Content-Disposition: attachment; filename=\"counters.csv\"\r\n"
+                                   "\r\n"
+                                   "name,value\r\n"
+                                   "device,\"a \"\"b\"\"\"\r\n"
+                                   "accepted,17\r\n"
+                                   "--=_tocsin--\r\n";
+    static char mail[MAIL_BYTES];
+    struct alert alert = plain_alert();
+    struct live live = {.line = line, .count = 1, .row = row, .row_count = 3};
+    struct rfc5322_fields fields = live_fields(&alert, &live);
+
+    (void)state;
+    fields.address = "";
+    fields.attachment = live_row;
+    fields.attachment_name = "counters.csv";
+    compose(&fields, mail, sizeof mail - 1);
+    assert_string_equal(strstr(mail, "\r\n\r\n"), expected);
+    assert_non_null(strstr(mail, "\r\nAuto-Submitted: auto-generated\r\n"));
+    assert_non_null(strstr(mail, "\r\nContent-Type: multipart/mixed; boundary=\"=_tocsin\"\r\n"));
+    assert_non_null(strstr(mail, "\r\nContent-Transfer-Encoding: 7bit\r\nImportance:"));
+    assert_null(strstr(mail, "In-Reply-To"));
+    assert_null(strstr(mail, "References"));
+    assert_int_equal(live.rows_asked, 4);
+}
+
+/* Whatever is read at once, each line is made once: then the mail is the same. Lines of up to the
+ * buffer's size, and none at all. */
+static void test_live_splits(void **state)
+{
+    static char longest[RFC5322_DIGEST_LINE_BYTES];
+    static const char *const part[] = {WORD_CYRILLIC, BELL, " ", "=", "From ", "\xFF", "x", "\n"};
+    const char *line[] = {"first", longest, "", longest, "last"};
+    static char whole[MAIL_BYTES];
+    static char pieces[MAIL_BYTES];
+    struct alert alert = plain_alert();
+    struct text text = text_begin(longest, sizeof longest);
+
+    (void)state;
+    for (unsigned i = 0; !text.cut; i = i * 5 + 3) {
+        text_add(&text, part[i / 16 % 8]);
+    }
+    for (unsigned count = 0; count <= 5; count += 5) {
+        struct live live = {
+            .line = line, .count = count, .row = line, .row_count = count, .counted = true};
+        struct rfc5322_fields fields = live_fields(&alert, &live);
+        size_t size;
+
+        fields.attachment = live_row;
+        fields.attachment_name = "a";
+        size = compose(&fields, whole, sizeof whole - 1);
+        for (size_t piece = 1; piece < 4000; piece += piece < 100 ? 1 : 37) {
+            fields = live_fields(&alert, &live);
+            fields.attachment = live_row;
+            fields.attachment_name = "a";
+            assert_int_equal(compose(&fields, pieces, piece), size);
+            assert_memory_equal(pieces, whole, size);
+        }
+    }
+}
+
+/* Its size is not known, and nothing is made to find it out. */
+static void test_live_size(void **state)
+{
+    static const char *const line[] = {WORD_CYRILLIC};
+    static uint8_t out[4096];
+    struct alert alert = plain_alert();
+    struct live live = {.line = line, .count = 1};
+    struct rfc5322_fields fields = live_fields(&alert, &live);
+    struct rfc5322 mail;
+    bool has_eight_bit = true;
+
+    (void)state;
+    rfc5322_init(&mail, &fields);
+    assert_int_equal(rfc5322_size(&mail, &has_eight_bit), 0);
+    assert_false(has_eight_bit);
+    assert_int_equal(live.asked, 0);
+    assert_in_range(rfc5322_read(&mail, out, sizeof out), 400, 1000);
+    assert_memory_equal(out, "Date: ", 6);
+
+    /* Lines are optional; so is a subject, when there is none. */
+    fields.line = NULL;
+    fields.subject = "\r\n";
+    rfc5322_init(&mail, &fields);
+    out[rfc5322_read(&mail, out, sizeof out - 1)] = '\0';
+    assert_non_null(strstr((char *)out, "Subject: [router1] NOTICE: status: not to be seen\r\n"));
+    assert_non_null(strstr((char *)out, "\r\n\r\n\r\n--=20\r\nrouter1 at"));
+}
+
+/* An alert may be an answer too: a configuration's trial. */
+static void test_thread_of_alert(void **state)
+{
+    static char mail[MAIL_BYTES];
+    struct alert alert = plain_alert();
+    struct rfc5322_fields fields = plain_fields(&alert);
+
+    (void)state;
+    fields.subject = "Re: new settings";
+    fields.in_reply_to = "1@x";
+    fields.auto_replied = true;
+    compose(&fields, mail, sizeof mail - 1);
+    assert_non_null(strstr(mail, "Subject: Re: new settings\r\n"
+                                 "Message-ID: <17.3.9f2c@router1>\r\n"
+                                 "In-Reply-To: <1@x>\r\nReferences: <1@x>\r\n"));
+    assert_non_null(strstr(mail, "Auto-Submitted: auto-replied\r\n"));
+    assert_non_null(strstr(mail, "\r\n\r\ndisk sda1 is full\r\n\r\nDevice: "));
+}
+
 /* Writes a mail and what is expected of it for tests/check_mail.py. */
 struct golden {
     char folder[64];
@@ -790,6 +1024,62 @@ static void write_hostile(struct golden *golden)
     write_golden(golden, "empty", &fields, "to: \ntext: (no text)\n");
 }
 
+static void write_live(struct golden *golden)
+{
+    static const char *const line[] = {
+        "ok",         WORD_CYRILLIC " " BELL " =20 --=_tocsin",
+        "--=_tocsin", "-- ",
+        ".",          "From nobody " TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN};
+    static const char *const row[] = {"name,value", "device,\"" WORD_CYRILLIC ", \"\"x\"\"\"",
+                                      "--=_tocsin--,1", "last,2"};
+    static const char *const ids[] = {
+        "CAGx+y=z@mail.gmail.com",
+        "!&!AAAA(1),\"q\";\\@[127.0.0.1]",
+        "x\r\nBcc: evil@example.com\r\n\r\n<a@b>",
+        "\xD0\xA1@\xFF",
+        TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "123456789",
+        "",
+    };
+    static const char *const seen[] = {
+        "CAGx+y=z@mail.gmail.com",
+        "!&!AAAA(1),\"q\";\\@[127.0.0.1]",
+        "x__Bcc:_evil@example.com_____a@b_",
+        "__@_",
+        TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "123456789",
+        "",
+    };
+    struct alert alert = plain_alert();
+
+    for (unsigned i = 0; i < 12; i++) {
+        struct live live = {.line = line, .count = 6, .row = row, .row_count = 4};
+        struct rfc5322_fields fields = live_fields(&alert, &live);
+        char name[32];
+        char expected[1024];
+
+        fields.in_reply_to = ids[i / 2];
+        fields.auto_replied = i % 4 < 2;
+        fields.subject = i % 3 == 0 ? "Re: " WORD_CYRILLIC "\r\nBcc: evil@example.com" : "Re: x";
+        if (i % 2 == 1) {
+            fields.attachment = live_row;
+            fields.attachment_name = i < 6 ? "counters.csv" : "a\"b;\r\nX: \xFF.csv";
+        }
+        snprintf(name, sizeof name, "live%02u", i);
+        snprintf(
+            expected, sizeof expected,
+            "text: ok\n@1: %s\n@2: --=_tocsin\n@3: --\n@4: .\n@5: %s\n@6: \n"
+            "end: -- /router1 at 10.0.2.15/Tocsin 0.1.0 on emcraft-sf2\n"
+            "subject: %s\nthread: %s\nautomatic: %s\nimportance: normal\nattachment: %s\n"
+            "csv: %s\n",
+            line[1], line[5], i % 3 == 0 ? "Re: " WORD_CYRILLIC "  Bcc: evil@example.com" : "Re: x",
+            seen[i / 2], i % 4 < 2 ? "replied" : "generated",
+            i % 2 == 0 ? ""
+            : i < 6    ? "counters.csv"
+                       : "a_b___X___.csv",
+            i % 2 == 0 ? "" : "name|value/device|" WORD_CYRILLIC ", \"x\"/--=_tocsin--|1/last|2");
+        write_golden(golden, name, &fields, expected);
+    }
+}
+
 static void test_python_reads_them(void **state)
 {
     struct golden golden = {.folder = "rfc5322-mails"};
@@ -802,7 +1092,8 @@ static void test_python_reads_them(void **state)
     write_long(&golden);
     write_hostile(&golden);
     write_digests(&golden);
-    assert_int_equal(golden.count, 4 + 2 * 12 + 300 + 4 + 7);
+    write_live(&golden);
+    assert_int_equal(golden.count, 4 + 2 * 12 + 300 + 4 + 7 + 12);
     snprintf(command, sizeof command, "python3 %s/check_mail.py %s", TESTS_DIR, golden.folder);
     assert_int_equal(system(command), 0);
 }
@@ -822,6 +1113,11 @@ int main(void)
         cmocka_unit_test(test_digest_encoding),
         cmocka_unit_test(test_digest_splits),
         cmocka_unit_test(test_digest_is_linear),
+        cmocka_unit_test(test_live),
+        cmocka_unit_test(test_attachment),
+        cmocka_unit_test(test_live_splits),
+        cmocka_unit_test(test_live_size),
+        cmocka_unit_test(test_thread_of_alert),
         cmocka_unit_test(test_python_reads_them),
     };
 
