@@ -248,10 +248,6 @@ static void verify(struct mailed *mailed)
     uint8_t hmac[DIGEST_SHA256_BYTES];
     bool good;
 
-    if (state->signature_size == 0) {
-        refuse_block(mailed, E_INVALID, "the block has no signature");
-        return;
-    }
     if ((is_hmac ? keys->hmac : keys->public) == NULL) {
         refuse_block(mailed, E_SECURITY,
                      is_hmac ? "no command_key is configured"
@@ -371,7 +367,7 @@ static void block_char(struct mailed *mailed, char c)
     char capital = (char)(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
 
     if (c == '-') {
-        if (state->mark_over) {
+        if (inside && state->mark_over) {
             return;
         }
         if (state->mark > 1 && mark[state->mark - 1] == '\0') {
