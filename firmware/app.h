@@ -169,6 +169,9 @@ const char *app_config_problem(const struct app *app); /* When config_valid is f
 /* Runs one line that a person typed (firmware/commands.c). */
 void app_command(struct app *app, const char *line);
 
+/* The same, for who tells its answer: NULL: ok; "": it is still to come; otherwise the error. */
+const char *app_run(struct app *app, const char *line);
+
 /* Prints the answer to a command. NULL: ok; "": it is still to come. */
 void app_answer(struct app *app, const char *error);
 

@@ -1,5 +1,7 @@
 /* commands.c - what a person can type. Every answer ends in a line `ok` or `error: ...`. */
 #include "firmware/app.h"
+#include "firmware/mute.h"
+#include "firmware/report.h"
 #include "net/text.h"
 
 #include <string.h>
@@ -7,6 +9,7 @@
 #define LINE_BYTES 320
 #define ARGUMENT_BYTES 24
 #define LISTED_MAX 60 /* A serial line takes its time. */
+#define POLL_FAST_S_MAX 604800
 #define NUMBER(n) NUMBER_(n)
 #define NUMBER_(n) #n
 
@@ -56,6 +59,7 @@ static void status_device(struct app *app)
     if (hw->reset_detail()[0] != '\0') {
         app_print(app, "         %s", hw->reset_detail());
     }
+    app_print(app, "         id %s", app->device_id);
     if (app_unix_ms(app) == 0) {
         app_print(app, "clock    not known yet");
     } else {
@@ -97,9 +101,11 @@ static void status_network(struct app *app)
               (unsigned)network.rx_dropped, (unsigned)network.tx_dropped);
 }
 
+/* By enum smtp_tls; then what STARTTLS is called in POP3. */
+static const char *const tls[] = {"TLS on connect", "STARTTLS", "in clear, as configured", "STLS"};
+
 static void status_mail(struct app *app)
 {
-    static const char *const tls[] = {"TLS on connect", "STARTTLS", "in clear, as configured"};
     const struct sender *sender = &app->sender;
     char line[LINE_BYTES];
     struct text text;
@@ -150,6 +156,73 @@ static void add_duration(struct text *text, uint32_t seconds)
     }
 }
 
+static void add_until(struct app *app, struct text *text, const char *what, uint64_t ms)
+{
+    uint64_t now_ms = app->platform.board->millis();
+
+    text_add(text, what);
+    add_duration(text, ms > now_ms ? text_seconds(ms - now_ms + 999) : 0);
+}
+
+static void status_orders(struct app *app)
+{
+    if (authority_on(&app->authority)) {
+        app_print(app, "orders   taken %u, refused %u, counter %u, one-time passwords left %u",
+                  (unsigned)app->authority.taken, (unsigned)app->authority.refused,
+                  (unsigned)app->authority.counter, (unsigned)authority_otp_left(&app->authority));
+    }
+    if (app->diary.bounced > 0) {
+        app_print(app, "bounced  %u alerts came back, last %u: %s", (unsigned)app->diary.bounced,
+                  (unsigned)app->diary.bounced_number, app->diary.bounced_status);
+    }
+}
+
+static const char *list_mutes(struct app *app)
+{
+    for (size_t i = 0; i < DIARY_MUTES_MAX; i++) {
+        const struct diary_mute *mute = &app->diary.mutes[i];
+        char time[32];
+        struct text text = text_begin(time, sizeof time);
+
+        if (mute->source[0] != '\0') {
+            text_add_time(&text, mute->until_unix_s, app->config.zone_minutes);
+            app_print(app, "muted    %s until %s, kept back %u", mute->source, time,
+                      (unsigned)mute->count);
+        }
+    }
+    return NULL;
+}
+
+static void status_mailbox(struct app *app)
+{
+    const struct config *config = &app->config;
+    const struct poller *poller = &app->poller;
+    char line[LINE_BYTES];
+    struct text text = text_begin(line, sizeof line);
+
+    if (config->pop3.host[0] == '\0') {
+        app_print(app, "mailbox  none");
+        return;
+    }
+    text_format(&text, "mailbox  %s:%u, %s", config->pop3.host, config->pop3.port,
+                tls[config->pop3_tls == SMTP_TLS_STARTTLS ? SMTP_TLS_OFF + 1 : config->pop3_tls]);
+    if (poller->last_unix_s != 0) {
+        text_format(&text, ", messages %u, last ", (unsigned)poller->count);
+        text_add_time(&text, poller->last_unix_s, config->zone_minutes);
+    }
+    if (poller->running) {
+        text_add(&text, ", being read");
+    } else if (poller->wanted || config->poll_s != 0 || poller->failures > 0) {
+        add_until(app, &text, ", next in ", poller->next_ms);
+    }
+    app_print(app, "%s", line);
+    app_print(app, "         polls %u, failed %u, orders %u, refused %u%s%s",
+              (unsigned)poller->polls, (unsigned)poller->failed, (unsigned)poller->orders,
+              (unsigned)poller->refused, poller->last_error[0] != '\0' ? ": " : "",
+              poller->last_error);
+    status_orders(app);
+}
+
 /* How long ago it happened; 0: not known, it was in another boot without a clock. */
 static uint32_t age_s(struct app *app, const struct queue_item *item)
 {
@@ -184,7 +257,6 @@ static void queue_summary(struct app *app, const char *title)
     char line[LINE_BYTES];
     struct text text = text_begin(line, sizeof line);
     struct queue_item oldest;
-    uint64_t now_ms = app->platform.board->millis();
     uint64_t due_ms = sender_try_ms(&app->sender);
     unsigned waiting, given_up;
     bool any = count_queue(app, &waiting, &given_up, &oldest);
@@ -200,8 +272,7 @@ static void queue_summary(struct app *app, const char *title)
         add_duration(&text, age_s(app, &oldest));
     }
     if (due_ms != UINT64_MAX && any && !app->sender.running && app_blocked(app, &stage) == NULL) {
-        text_add(&text, ", next try in ");
-        add_duration(&text, due_ms > now_ms ? text_seconds(due_ms - now_ms + 999) : 0);
+        add_until(app, &text, ", next try in ", due_ms);
     }
     app_print(app, "%s", line);
 }
@@ -300,6 +371,8 @@ static const char *run_status(struct app *app, const char *arguments)
     status_device(app);
     status_network(app);
     status_mail(app);
+    status_mailbox(app);
+    (void)list_mutes(app);
     status_input(app);
     return NULL;
 }
@@ -314,6 +387,7 @@ static const char *run_alert(struct app *app, const char *arguments)
         [POLICY_HELD] = "is queued, and waits for others like it",
         [POLICY_FOLDED] = "is queued, for the next digest",
         [POLICY_REPEATED] = "is one like it, and counts it",
+        [POLICY_MUTED] = "is none: its source is muted, and counts it",
     };
     struct text text;
     struct queue_item item;
@@ -350,7 +424,15 @@ static const char *run_alert(struct app *app, const char *arguments)
 
 static const char *run_test(struct app *app, const char *arguments)
 {
-    (void)arguments;
+    const char *problem;
+
+    if (text_equal_nocase(arguments, "--round-trip")) {
+        problem = roundtrip_begin(app, false);
+        return problem != NULL ? problem : pending;
+    }
+    if (arguments[0] != '\0') {
+        return "expected `test` or `test --round-trip`";
+    }
     if (!app->config_valid) {
         return "there is no valid configuration";
     }
@@ -376,8 +458,7 @@ static void describe_state(struct app *app, const struct queue_item *item, char 
     } else if (app->sender.have_item && app->sender.item.sequence == item->sequence) {
         text_add(&text, "being sent");
     } else if (item->due_ms > now_ms) {
-        text_add(&text, "next in ");
-        add_duration(&text, text_seconds(item->due_ms - now_ms + 999));
+        add_until(app, &text, "next in ", item->due_ms);
     } else {
         text_add(&text, "due");
     }
@@ -389,6 +470,16 @@ static void describe_state(struct app *app, const struct queue_item *item, char 
     }
 }
 
+/* The alert as it is shown here: of a mail's text, the first line. False: it is gone. */
+static bool read_shown(struct app *app, uint32_t sequence, struct alert *alert)
+{
+    if (queue_alert(&app->queue, sequence, alert) < 0) {
+        return false;
+    }
+    alert->text[strcspn(alert->text, "\n")] = '\0';
+    return true;
+}
+
 static const char *queue_list(struct app *app)
 {
     struct queue_item item;
@@ -396,10 +487,11 @@ static const char *queue_list(struct app *app)
     char state[80];
 
     for (unsigned i = 0; i < LISTED_MAX && queue_item(&app->queue, i, &item); i++) {
-        if (queue_alert(&app->queue, item.sequence, &alert) == 0) {
+        if (read_shown(app, item.sequence, &alert)) {
             describe_state(app, &item, state, sizeof state);
             app_print(app, "  %u %s, tries %u, %s: %s", (unsigned)item.sequence,
-                      severity_name(item.severity), item.attempts, state, alert.text);
+                      answer_is(&alert) ? alert.app : severity_name(item.severity), item.attempts,
+                      state, alert.text);
         }
     }
     if (app->queue.count > LISTED_MAX) {
@@ -429,8 +521,7 @@ static const char *queue_show(struct app *app, uint32_t sequence)
     struct alert alert;
     char state[80];
 
-    if (!queue_find(&app->queue, sequence, &item) ||
-        queue_alert(&app->queue, sequence, &alert) < 0) {
+    if (!queue_find(&app->queue, sequence, &item) || !read_shown(app, sequence, &alert)) {
         return "no alert has that number";
     }
     describe_state(app, &item, state, sizeof state);
@@ -469,6 +560,94 @@ static const char *queue_retry(struct app *app)
     return NULL;
 }
 
+static const char *drop(struct app *app, uint32_t sequence)
+{
+    if (app->sender.have_item && app->sender.item.sequence == sequence) {
+        return "that alert is being sent right now";
+    }
+    return queue_remove(&app->queue, sequence, QUEUE_DROPPED, 0) == E_MISSING
+               ? "no alert has that number"
+               : NULL;
+}
+
+static const char *run_ack(struct app *app, const char *arguments)
+{
+    struct queue_item item;
+    uint32_t sequence;
+    unsigned i = 0;
+
+    if (text_parse_u32(arguments, UINT32_MAX, &sequence)) {
+        return drop(app, sequence);
+    }
+    if (!text_equal_nocase(arguments, "all")) {
+        return "expected `ack NUMBER`, or `ack all` for all that were given up";
+    }
+    while (queue_item(&app->queue, i, &item)) {
+        i += !item.refused || drop(app, item.sequence) != NULL;
+    }
+    return NULL;
+}
+
+static const char *run_mute(struct app *app, const char *arguments)
+{
+    char source[ALERT_NAME_BYTES], duration[ARGUMENT_BYTES];
+    const char *rest = take_word(arguments, source, sizeof source);
+    uint32_t seconds;
+
+    if (source[0] == '\0') {
+        return list_mutes(app);
+    }
+    rest = take_word(rest, duration, sizeof duration);
+    if (rest[0] != '\0' || !config_seconds_parse(duration, MUTE_S_MAX, &seconds)) {
+        return "expected `mute SOURCE TIME` with a time like 30m, 8h or 7d, or off";
+    }
+    return mute_set(app, source, seconds);
+}
+
+static const char *run_poll(struct app *app, const char *arguments)
+{
+    char duration[ARGUMENT_BYTES];
+    const char *rest = take_word(arguments, duration, sizeof duration);
+    uint32_t now_s = text_seconds(app_unix_ms(app));
+    uint32_t seconds;
+
+    if (app->config.pop3.host[0] == '\0') {
+        return "there is no mailbox: `pop3` is not set";
+    }
+    poller_hurry(app);
+    if (duration[0] == '\0') {
+        return NULL;
+    }
+    if (rest[0] != '\0' || !config_seconds_parse(duration, POLL_FAST_S_MAX, &seconds)) {
+        return "expected `poll`, or `poll TIME` with a time like 30m or 8h, or off";
+    }
+    if (now_s == 0) {
+        return "the time is not known yet";
+    }
+    app->diary.fast_until_unix_s = seconds == 0 ? 0 : now_s + seconds;
+    return diary_save(&app->diary) < 0 ? "flash does not take it: it holds until a reset" : NULL;
+}
+
+static const char *run_report(struct app *app, const char *arguments)
+{
+    char line[LINE_BYTES];
+    struct text text = text_begin(line, sizeof line);
+
+    if (text_equal_nocase(arguments, "send")) {
+        return answer_queue(app, "report", "as asked for on the console", NULL, NULL, NULL) < 0
+                   ? "the queue is full"
+                   : NULL;
+    }
+    if (arguments[0] != '\0') {
+        return "expected `report` or `report send`";
+    }
+    for (unsigned i = 0; report_line(app, i, &text); i++) {
+        app_print(app, "%s", line);
+        text = text_begin(line, sizeof line);
+    }
+    return NULL;
+}
+
 static const char *run_queue(struct app *app, const char *arguments)
 {
     char word[ARGUMENT_BYTES];
@@ -485,12 +664,7 @@ static const char *run_queue(struct app *app, const char *arguments)
         return queue_show(app, sequence);
     }
     if (text_equal_nocase(word, "drop") && text_parse_u32(rest, UINT32_MAX, &sequence)) {
-        if (app->sender.have_item && app->sender.item.sequence == sequence) {
-            return "that alert is being sent right now";
-        }
-        return queue_remove(&app->queue, sequence, QUEUE_DROPPED, 0) == E_MISSING
-                   ? "no alert has that number"
-                   : NULL;
+        return drop(app, sequence);
     }
     return "expected `queue`, `queue show NUMBER`, `queue retry` or `queue drop NUMBER`";
 }
@@ -529,8 +703,13 @@ static const struct command commands[] = {
     {"help", "", "this list", run_help},
     {"status", "", "device, network, server, queue", run_status},
     {"alert", "SEVERITY TEXT", "send an alert", run_alert},
-    {"test", "", "send a test mail and show each stage", run_test},
+    {"test", "[--round-trip]", "send a test mail and show each stage; wait until it is back",
+     run_test},
     {"queue", "[show N | retry | drop N]", "what waits to be sent", run_queue},
+    {"ack", "N | all", "drop an alert, or all that were given up", run_ack},
+    {"mute", "[SOURCE TIME | off]", "keep back alerts of a host, app or address", run_mute},
+    {"poll", "[TIME | off]", "read the mailbox now; often for so long", run_poll},
+    {"report", "[send]", "how the device is, as it is mailed", run_report},
     {"config", "show | set | import | ...", "settings: see, change, try, take back",
      commands_config},
     {"log", "", "the last lines that the device logged", run_log},
@@ -554,7 +733,7 @@ static const char *run_help(struct app *app, const char *arguments)
     return NULL;
 }
 
-static const char *dispatch(struct app *app, const char *line)
+const char *app_run(struct app *app, const char *line)
 {
     char word[ARGUMENT_BYTES];
     const char *arguments = take_word(line, word, sizeof word);
@@ -582,6 +761,6 @@ void app_answer(struct app *app, const char *error)
 void app_command(struct app *app, const char *line)
 {
     if (skip_blanks(line)[0] != '\0') {
-        app_answer(app, dispatch(app, line));
+        app_answer(app, app_run(app, line));
     }
 }

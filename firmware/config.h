@@ -221,6 +221,9 @@ const char *config_key_note(const char *key);
  * is cut up. False: it is something else. */
 MUST_CHECK bool config_chain_parse(char *text, struct config_chain *chain);
 
+/* A time as people write it ("90", "30m", "1d", "off"), in place: 0 to max. */
+MUST_CHECK bool config_seconds_parse(char *text, uint32_t max, uint32_t *seconds);
+
 /* Splits one NUL-ended line in place, as the reader does. 1: key and value point into line;
  * 0: a blank line or a comment; E_INVALID: no `key = value`. */
 MUST_CHECK int config_line_split(char *line, char **key, char **value);

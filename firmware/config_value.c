@@ -306,6 +306,13 @@ static bool parse_number(const struct config_key *key, char *value, uint32_t *ou
     return *out >= key->low;
 }
 
+bool config_seconds_parse(char *text, uint32_t max, uint32_t *seconds)
+{
+    const struct config_key key = {.type = CONFIG_SECONDS, .limit = max};
+
+    return text[0] != '\0' && parse_number(&key, text, seconds);
+}
+
 /* "07:00" */
 static bool parse_minute(char *value, uint32_t *minute)
 {
