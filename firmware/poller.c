@@ -265,7 +265,9 @@ static void refuse(struct app *app, const char *why)
     }
 }
 
-static void order_run(struct app *app, bool whole, bool resumed)
+/* Its mail goes when all that it does is in flash; until then it is what the order would be found
+ * by after a reset. */
+static enum step order_run(struct app *app, bool whole, bool resumed, enum mailbox_fate *fate)
 {
     struct poller_work *work = room(app);
 
@@ -273,6 +275,11 @@ static void order_run(struct app *app, bool whole, bool resumed)
     app->poller.fast_until_ms = app->platform.board->millis() + FAST_MS;
     app_log(app, "order by mail: %s", work->mailed.command);
     remote_run(app, &work->mailed, whole, resumed);
+    if (app->authority.order.phase == AUTHORITY_ENDED) {
+        return STEP_DELE;
+    }
+    *fate = MAILBOX_LATER;
+    return STEP_SCAN;
 }
 
 /* After the first reading: what becomes of it. Returns the step that follows; *fate is the
@@ -313,8 +320,7 @@ static enum step judge_order(struct app *app, enum mailbox_fate *fate)
         memcpy(work->letter.hash, work->mailed.hash, sizeof work->letter.hash);
         return STEP_TEXT;
     }
-    order_run(app, true, verdict == AUTHORITY_RESUME);
-    return STEP_DELE;
+    return order_run(app, true, verdict == AUTHORITY_RESUME, fate);
 }
 
 static void take_order_text(void *context, const char *bytes, size_t size)
@@ -335,16 +341,14 @@ static void order_text_begin(struct app *app)
     letter_begin(app, true);
 }
 
-/* The text has come by a second time: it counts if it is what was verified. It takes effect when
- * the session is over, and so its mail stays until then. */
-static enum mailbox_fate order_text_end(struct app *app)
+/* The text has come by a second time: it counts if it is what was verified. */
+static enum step order_text_end(struct app *app, enum mailbox_fate *fate)
 {
     struct poller_work *work = room(app);
     bool same = work->mailed.proof == MAILED_SIGNED &&
                 memcmp(work->letter.hash, work->mailed.hash, sizeof work->letter.hash) == 0;
 
-    order_run(app, same, work->letter.resumed);
-    return MAILBOX_LATER;
+    return order_run(app, same, work->letter.resumed, fate);
 }
 
 /* ---- delivery reports ---- */
@@ -423,9 +427,11 @@ static void judge_header(struct app *app)
 static void judge_whole(struct app *app)
 {
     enum mailbox_fate fate = MAILBOX_KEPT;
-    enum step next = STEP_SCAN;
+    enum step next;
 
-    if (mime_is_report(&room(app)->mime)) {
+    if (app->poller.step == STEP_TEXT) {
+        next = order_text_end(app, &fate);
+    } else if (mime_is_report(&room(app)->mime)) {
         next = judge_report(app) ? STEP_DELE : STEP_SCAN;
     } else {
         next = judge_order(app, &fate);
@@ -551,22 +557,17 @@ static void ask_done(struct app *app, const struct pop3_event *event)
 static void message_done(struct app *app, const struct pop3_event *event)
 {
     struct poller_work *work = room(app);
-    enum step step = (enum step)app->poller.step;
 
     if (event->error < 0) {
         leave(app, event->error == E_TRANSIENT ? MAILBOX_LATER : MAILBOX_KEPT);
         return;
     }
     mime_end(&work->mime);
-    if (step == STEP_TOP) {
+    if (app->poller.step == STEP_TOP) {
         judge_header(app);
     } else {
         mailed_end(&work->mailed);
-        if (step == STEP_READ) {
-            judge_whole(app);
-        } else {
-            leave(app, order_text_end(app));
-        }
+        judge_whole(app);
     }
 }
 
@@ -834,8 +835,8 @@ static void end(struct app *app, uint64_t now_ms)
         poller->next_ms = now_ms > poller->login_ms ? now_ms : poller->login_ms;
     }
     sender_take_back(&app->sender);
-    if (remote_commit(app)) {
-        poller->next_ms = now_ms; /* Its mail is still there. */
+    if (remote_commit(app)) { /* Its mail is still there. */
+        poller->next_ms = now_ms > poller->login_ms ? now_ms : poller->login_ms;
     }
     if (app->reboot_wanted) {
         app_reboot(app);
