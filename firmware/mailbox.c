@@ -281,7 +281,10 @@ static void check(struct mailbox *mailbox)
     uint32_t count = mailbox->count - mailbox->deleted;
     uint64_t octets = mailbox->octets - mailbox->deleted_octets;
 
-    memory->complete = memory->below == 0;
+    if (!memory->complete && memory->below == 0) {
+        memory->complete = true;
+        memory->swept_unix_s = mailbox->unix_s;
+    }
     mailbox->phase = OVER;
     if (!memory->complete || mailbox->next <= mailbox->count) {
         return; /* The next session goes on. */
@@ -300,6 +303,7 @@ static void check(struct mailbox *mailbox)
     } else if (mailbox->waits) {
         /* What is to wait would be found once more: the next session begins with it. */
         memory->last = 0;
+        mailbox->left++;
     } else {
         compare(mailbox);
     }
