@@ -42,6 +42,11 @@ bool answer_is_report(const struct alert *alert)
            strcmp(alert->source, SOURCE_ORDER) != 0;
 }
 
+bool answer_is_ordered(const struct alert *alert)
+{
+    return answer_is(alert) && strcmp(alert->source, SOURCE_ORDER) == 0;
+}
+
 /* Nothing in it can end the line that it is packed into; a part of an identifier would be another
  * one. */
 static const char *usable_id(const char *message_id)
@@ -115,31 +120,38 @@ static void add_own_subject(struct text *text, const struct app *app, const stru
     }
 }
 
+void answer_make(struct app *app, struct alert *alert, const char *name, const char *result,
+                 const char *message_id, const char *subject)
+{
+    bool ordered = message_id != NULL || subject != NULL;
+    struct text text;
+
+    memset(alert, 0, sizeof *alert);
+    alert->severity = SEVERITY_NOTICE;
+    alert->facility = FACILITY_MAIL;
+    text_copy(alert->source, sizeof alert->source, ordered ? SOURCE_ORDER : "device");
+    text_copy(alert->app, sizeof alert->app, name);
+    app_stamp(app, alert);
+    text = pack(alert, result, usable_id(message_id != NULL ? message_id : ""));
+    if (subject != NULL && subject[0] != '\0') {
+        text_add(&text, text_starts_nocase(subject, "re:") ? "" : "Re: ");
+        text_add_printable(&text, subject, strlen(subject));
+    } else {
+        add_own_subject(&text, app, alert, result);
+    }
+}
+
 int answer_queue(struct app *app, const char *name, const char *result, const char *message_id,
                  const char *subject, uint32_t *number)
 {
     const struct queue_how how = {.pending_mask = UINT8_MAX};
-    bool ordered = message_id != NULL || subject != NULL;
     struct alert alert;
-    struct text text;
     int error;
 
     if (app->config.to_count == 0) {
         return E_CONFIG;
     }
-    memset(&alert, 0, sizeof alert);
-    alert.severity = SEVERITY_NOTICE;
-    alert.facility = FACILITY_MAIL;
-    text_copy(alert.source, sizeof alert.source, ordered ? SOURCE_ORDER : "device");
-    text_copy(alert.app, sizeof alert.app, name);
-    app_stamp(app, &alert);
-    text = pack(&alert, result, usable_id(message_id != NULL ? message_id : ""));
-    if (subject != NULL && subject[0] != '\0') {
-        text_add(&text, text_starts_nocase(subject, "re:") ? "" : "Re: ");
-        text_add_printable(&text, subject, strlen(subject));
-    } else {
-        add_own_subject(&text, app, &alert, result);
-    }
+    answer_make(app, &alert, name, result, message_id, subject);
     error = queue_add(&app->queue, &alert, &how);
     if (number != NULL) {
         *number = alert.sequence;

@@ -32,12 +32,17 @@ struct answer_parts {
 bool answer_is(const struct alert *alert);
 bool answer_is_round_trip(const struct alert *alert); /* It goes to the device's own mailbox. */
 bool answer_is_report(const struct alert *alert);     /* By `report`; not one that was ordered. */
+bool answer_is_ordered(const struct alert *alert);    /* It answers an order. */
 
 /* Fills alert.text. What is too long is cut (the result), or left out (a Message-ID). subject is
  * that of the mail to be: no "Re:" is added here. */
 void answer_pack(struct alert *alert, const char *result, const char *message_id,
                  const char *subject);
 void answer_unpack(struct alert *alert, struct answer_parts *parts);
+
+/* Makes one: as below, and nothing is queued. */
+void answer_make(struct app *app, struct alert *alert, const char *name, const char *result,
+                 const char *message_id, const char *subject);
 
 /* Queues one: durable when it returns 0, or as queue_add(). For a round trip, result is its token.
  * message_id and subject are those of the order that it answers, and its own subject is "Re: ..."

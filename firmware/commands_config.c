@@ -17,6 +17,7 @@
 #define KEY_DELETE 127
 
 static const char pending[] = "";
+static const char by_mail[] = "an order by mail is changing the configuration; try again";
 
 static const char usage[] =
     "expected `config show`, `set KEY VALUE`, `unset KEY`, `import`, `test`, `commit`, `revert "
@@ -91,6 +92,20 @@ static const char *history(struct app *app)
 
 /* ---- changes ---- */
 
+/* A session needs the room of the TLS object, and must not be cut off by a reset. */
+static bool in_session(const struct app *app)
+{
+    return app->sender.running || app->poller.running;
+}
+
+/* What is staged on the console; not what came by mail. */
+static void drop(struct app *app)
+{
+    if (!app->config_shell.mail.active) {
+        candidate_drop(&app->config_shell.candidate);
+    }
+}
+
 /* Work that needs the room, in which nothing stays. */
 static struct candidate_room *borrow(struct app *app)
 {
@@ -136,7 +151,7 @@ static void warn(struct app *app, const char *key)
     struct candidate_room *room = borrow(app);
     struct key_finding finding = {.key = key};
 
-    if (!app->sender.running && room != NULL) {
+    if (!in_session(app) && room != NULL) {
         (void)!candidate_check(&app->config_shell.candidate, room, take_key_finding, &finding);
         give_back(room);
         if (finding.message[0] != '\0') {
@@ -224,7 +239,7 @@ static const char *test(struct app *app)
     return error;
 }
 
-static const char *flash_error(int error)
+const char *commands_config_flash_error(int error)
 {
     switch (error) {
     case E_SPACE:
@@ -265,7 +280,7 @@ static const char *commit(struct app *app)
     }
     result = candidate_commit(&app->config_shell.candidate, trial);
     if (result < 0) {
-        return flash_error(result);
+        return commands_config_flash_error(result);
     }
     with[0] = '\0';
     if (app->slots.on_trial) {
@@ -297,7 +312,7 @@ static const char *revert(struct app *app, uint32_t number)
         return "that one was taken back itself: there is none to go back to";
     }
     if (result < 0) {
-        return flash_error(result);
+        return commands_config_flash_error(result);
     }
     candidate_drop(&app->config_shell.candidate);
     app_print(app, "number %u is taken back; restarting with number %u",
@@ -314,7 +329,7 @@ static const char *import_begin(struct app *app)
     int result = candidate_import_begin(&shell->candidate);
 
     if (result < 0) {
-        return flash_error(result);
+        return commands_config_flash_error(result);
     }
     shell->input_ms = app->platform.board->millis();
     shell->lines = 0;
@@ -335,7 +350,7 @@ static void import_end(struct app *app, const char *error)
     memset(app->console.line, 0, sizeof app->console.line);
     shell->input_ms = 0;
     if (error != NULL) {
-        candidate_drop(&shell->candidate);
+        drop(app);
         app_print(app, "error: %s; nothing is staged", error);
     } else {
         candidate_import_end(&shell->candidate);
@@ -350,7 +365,7 @@ static bool flush(struct app *app)
     struct commands_config *shell = &app->config_shell;
     int result;
 
-    if (!shell->candidate.importing) {
+    if (!shell->candidate.importing || shell->mail.active) {
         shell->used = 0; /* What is still on its way must not be taken for commands. */
         return false;
     }
@@ -358,7 +373,7 @@ static bool flush(struct app *app)
     shell->used = 0;
     if (result < 0) {
         app_print(app, "before line %u: %s; end the text with a lone dot", shell->lines + 2u,
-                  flash_error(result));
+                  commands_config_flash_error(result));
     }
     return result == 0;
 }
@@ -423,7 +438,7 @@ void commands_config_input(struct app *app, char c)
         return;
     }
     if (c == KEY_CTRL_C || shell->aborted) {
-        candidate_drop(&shell->candidate);
+        drop(app);
         shell->aborted = true; /* Once nothing more comes: a paste's rest is no command. */
     } else if (c == '\r' || c == '\n') {
         end_line(app);
@@ -467,12 +482,13 @@ static const char *request(struct app *app, enum config_action action)
     if (needs_staged && !candidate_staged(&shell->candidate)) {
         return "nothing is staged: `config set` or `config import` first";
     }
-    if (!app->sender.running) {
+    if (!in_session(app)) {
         return run(app, action);
     }
     shell->action = action;
     shell->action_ms = app->platform.board->millis();
-    app_print(app, "waiting for the mail that is being sent");
+    app_print(app, app->sender.running ? "waiting for the mail that is being sent"
+                                       : "waiting for the mailbox that is being read");
     return pending;
 }
 
@@ -481,6 +497,10 @@ const char *commands_config(struct app *app, const char *arguments)
     char word[KEY_BYTES];
     const char *rest = take_key(arguments, word, sizeof word);
 
+    if (app->config_shell.mail.active && !text_equal_nocase(word, "show") &&
+        !text_equal_nocase(word, "history")) {
+        return by_mail;
+    }
     if (text_equal_nocase(word, "set") || text_equal_nocase(word, "unset")) {
         return set(app, rest, text_equal_nocase(word, "unset"));
     }
@@ -540,15 +560,44 @@ void commands_config_poll(struct app *app)
         import_end(app, "nothing came for 10 minutes");
     }
     if (action == CONFIG_ACTION_NONE ||
-        (app->sender.running && now_ms - shell->action_ms < WAIT_MS_MAX)) {
+        (in_session(app) && now_ms - shell->action_ms < WAIT_MS_MAX)) {
         return;
     }
     shell->action = CONFIG_ACTION_NONE;
-    if (!app->sender.running) {
+    if (!in_session(app)) {
         error = run(app, action);
     }
     app_answer(app, error);
     if (!commands_config_takes_input(app)) {
         console_prompt(&app->console);
+    }
+}
+
+void commands_config_mail_begin(struct app *app)
+{
+    struct commands_config *shell = &app->config_shell;
+
+    if (commands_config_takes_input(app)) {
+        shell->aborted = true; /* The rest of the paste is no command. */
+        app_print(app, "an order by mail changes the configuration: what is pasted is dropped");
+    } else if (commands_config_waits(app)) {
+        shell->action = CONFIG_ACTION_NONE;
+        app_answer(app, by_mail);
+        console_prompt(&app->console);
+    } else if (candidate_staged(&shell->candidate)) {
+        app_print(app, "an order by mail changes the configuration: what was staged is dropped");
+    }
+    candidate_drop(&shell->candidate);
+    memset(&shell->mail, 0, sizeof shell->mail);
+    shell->mail.active = true;
+}
+
+void commands_config_mail_end(struct app *app)
+{
+    struct commands_config *shell = &app->config_shell;
+
+    if (shell->mail.active) {
+        candidate_drop(&shell->candidate);
+        memset(&shell->mail, 0, sizeof shell->mail);
     }
 }

@@ -36,6 +36,14 @@ struct commands_config {
     bool line_start; /* Nothing of the line has come yet, ... */
     bool dot;        /* ... or only a dot. */
     bool aborted;    /* By ^C; what still comes is thrown away. */
+    /* An order by mail, which has the candidate for itself (remote.c). */
+    struct {
+        bool active;
+        bool imports;    /* Its text is a whole configuration, */
+        bool lines;      /* or lines of settings. */
+        bool staged;     /* All of it has come. */
+        const char *why; /* It cannot be taken; NULL: it can. */
+    } mail;
 };
 
 void commands_config_init(struct app *app);
@@ -54,5 +62,13 @@ bool commands_config_waits(const struct app *app);
 bool commands_config_holds(struct app *app);
 
 void commands_config_poll(struct app *app);
+
+/* An order by mail takes the candidate: what a person had staged, or is pasting, is dropped, which
+ * the console says. The end drops what is staged then. */
+void commands_config_mail_begin(struct app *app);
+void commands_config_mail_end(struct app *app);
+
+/* What an error of slots.h means to a person. */
+const char *commands_config_flash_error(int error);
 
 #endif

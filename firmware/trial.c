@@ -1,6 +1,7 @@
 #include "firmware/trial.h"
 
 #include "firmware/app.h"
+#include "firmware/remote.h"
 #include "net/text.h"
 
 #include <string.h>
@@ -23,22 +24,30 @@ static uint32_t number_before(const struct app *app)
     return info.sequence;
 }
 
+/* Tells whoever has to know what became of that number; an error: nobody. */
+static int tell(struct app *app, uint32_t number, const char *what)
+{
+    return remote_committed(app, number) ? remote_answer(app, what)
+                                         : app_device_alert(app, SEVERITY_ERROR, "config", what);
+}
+
 /* The mark follows the alert into flash: a cut between the two tells it twice, not never. */
 static void tell_rolled_back(struct app *app)
 {
     char what[WHAT_BYTES];
     struct text text = text_begin(what, sizeof what);
+    uint32_t number = app->slots.rolled_back;
     struct slot_info info;
 
     other_slot(app, &info);
     text_format(&text, "configuration %u was not confirmed: %s; number %u is in force again",
-                (unsigned)app->slots.rolled_back,
-                info.why[0] != '\0' ? info.why : "the device was reset meanwhile",
+                (unsigned)number, info.why[0] != '\0' ? info.why : "the device was reset meanwhile",
                 (unsigned)app->slots.sequence);
     app_log(app, "%s", what);
-    if (app_device_alert(app, SEVERITY_ERROR, "config", what) < 0 ||
-        slots_rolled_back_said(&app->slots) < 0) {
+    if (tell(app, number, what) < 0 || slots_rolled_back_said(&app->slots) < 0) {
         app_log(app, "configuration: this will be told again at the next start");
+    } else if (remote_committed(app, number)) {
+        remote_ended(app);
     }
 }
 
@@ -52,14 +61,18 @@ static void take_back(struct app *app, const char *why, bool started)
     bool goes = result == 0 || (result == E_IO && started);
 
     app->trial.deadline_ms = 0;
+    app->trial.ordered = false;
     text_print(what, sizeof what, "configuration %u was not confirmed: %s",
                (unsigned)app->slots.sequence, why);
     if (goes) {
         app_log(app, "%s; restarting with number %u", what, (unsigned)before);
         app_reboot(app);
-    } else {
-        app_log(app, "%s; it stays in force: there is no other", what);
-        (void)app_device_alert(app, SEVERITY_ERROR, "config", what);
+        return;
+    }
+    app_log(app, "%s; it stays in force: there is no other", what);
+    (void)tell(app, app->slots.sequence, what);
+    if (remote_committed(app, app->slots.sequence)) {
+        remote_ended(app);
     }
 }
 
@@ -69,12 +82,46 @@ void trial_init(struct app *app)
     app->trial.unmarked = app->slots.on_trial && slots_trial_start(&app->slots) < 0;
 }
 
-void trial_start(struct app *app)
+/* The mail that is to confirm it. */
+static void send(struct app *app, const char *what)
+{
+    struct trial *trial = &app->trial;
+    int error;
+
+    trial->ordered = remote_committed(app, app->slots.sequence);
+    error = trial->ordered ? remote_trial_mail(app, what, &trial->number)
+                           : app_test_alert(app, "device", "config", what, &trial->number);
+    if (error >= 0) {
+        return;
+    }
+    if (trial->ordered) {
+        error = remote_answer(app, what);
+    }
+    if (error < 0) {
+        (void)app_device_alert(app, SEVERITY_NOTICE, "config", what);
+    }
+}
+
+static void begin(struct app *app)
 {
     char what[WHAT_BYTES];
-    struct slots *slots = &app->slots;
-    uint32_t sequence;
 
+    app->trial.deadline_ms =
+        app->platform.board->millis() + (uint64_t)app->config.confirm_timeout_s * 1000;
+    text_print(what, sizeof what,
+               "configuration %u is being tried: unless a mail gets out within %u s, number %u "
+               "comes back",
+               (unsigned)app->slots.sequence, (unsigned)app->config.confirm_timeout_s,
+               (unsigned)number_before(app));
+    app_log(app, "%s", what);
+    send(app, what);
+}
+
+void trial_start(struct app *app)
+{
+    struct slots *slots = &app->slots;
+
+    remote_start(app);
     if (slots->unrejected) {
         app_log(app, "configuration: number %u was taken back, but nothing else in flash is whole",
                 (unsigned)slots->sequence);
@@ -90,17 +137,7 @@ void trial_start(struct app *app)
     } else if (!app->config_valid) {
         take_back(app, "it is not valid", true);
     } else {
-        app->trial.deadline_ms =
-            app->platform.board->millis() + (uint64_t)app->config.confirm_timeout_s * 1000;
-        text_print(what, sizeof what,
-                   "configuration %u is being tried: unless a mail gets out within %u s, number %u "
-                   "comes back",
-                   (unsigned)slots->sequence, (unsigned)app->config.confirm_timeout_s,
-                   (unsigned)number_before(app));
-        app_log(app, "%s", what);
-        if (app_test_alert(app, "device", "config", what, &sequence) < 0) {
-            (void)app_device_alert(app, SEVERITY_NOTICE, "config", what);
-        }
+        begin(app);
     }
 }
 
@@ -119,12 +156,38 @@ void trial_accepted(struct app *app)
             (unsigned)app->slots.sequence);
 }
 
+/* The trial went well, and its answer has left, or gives way to one that survives a reset. */
+static void end_order(struct app *app)
+{
+    struct trial *trial = &app->trial;
+    struct queue_item item;
+    char what[80];
+
+    if (queue_find(&app->queue, trial->number, &item)) {
+        if (app->sender.have_item && app->sender.item.sequence == trial->number) {
+            return; /* It is being sent. */
+        }
+        text_print(what, sizeof what, "configuration %u is in force: a mail got out with it",
+                   (unsigned)app->slots.sequence);
+        if (remote_answer(app, what) < 0) {
+            app_log(app, "%s; the queue does not take that answer", what);
+        } else {
+            (void)queue_remove(&app->queue, trial->number, QUEUE_SUPERSEDED, 0);
+        }
+    }
+    trial->ordered = false;
+    remote_ended(app);
+}
+
 void trial_poll(struct app *app)
 {
     enum sender_stage stage;
     const char *error = app->sender.last_error;
     char why[SLOTS_WHY_BYTES];
 
+    if (app->trial.ordered && app->trial.deadline_ms == 0) {
+        end_order(app);
+    }
     if (app->trial.deadline_ms == 0 || app->platform.board->millis() < app->trial.deadline_ms) {
         return;
     }

@@ -5,7 +5,9 @@
  *     trial_accepted(&app)   a mail was accepted: that confirms it
  *     trial_poll(&app)       `confirm_timeout` is over: takes it back, and resets
  *
- * The marks in flash (slots.h) do the rest: a reset in between takes it back as well.
+ * The marks in flash (slots.h) do the rest: a reset in between takes it back as well. What is told
+ * of a configuration that came by mail is the answer to that mail (remote.h): of a trial that goes
+ * well, the mail that confirms it, and if another mail did that first, one that survives a reset.
  */
 #ifndef TOCSIN_FIRMWARE_TRIAL_H
 #define TOCSIN_FIRMWARE_TRIAL_H
@@ -18,6 +20,8 @@ struct app;
 struct trial {
     uint64_t deadline_ms; /* 0: there is none. */
     bool unmarked;        /* Flash could not record the start. */
+    bool ordered;         /* By mail: number names the mail that answers it. */
+    uint32_t number;
 };
 
 void trial_init(struct app *app);
