@@ -120,7 +120,7 @@ void mute_poll(struct app *app)
 void mute_flush(struct app *app)
 {
     if (app->diary.save_ms != 0) {
-        app->diary.save_ms = 0;
-        (void)diary_save(&app->diary); /* The next count tries again. */
+        app->diary.save_ms =
+            diary_save(&app->diary) < 0 ? app->platform.board->millis() + SAVE_MS : 0;
     }
 }

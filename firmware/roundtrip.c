@@ -61,7 +61,9 @@ static void end_self_test(struct app *app, const char *what, bool failed)
     if (news) {
         (void)app_device_alert(app, failed ? SEVERITY_ERROR : SEVERITY_NOTICE, "self test", what);
     }
-    (void)diary_save(&app->diary); /* Lost with a reset, it is run once more. */
+    if (diary_save(&app->diary) < 0) {
+        app_log(app, "self test: flash does not take it; it is run again after a reset");
+    }
 }
 
 static void fail(struct app *app, const char *why)
