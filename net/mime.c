@@ -170,9 +170,12 @@ void mime_header_done(struct mime *mime)
     }
 }
 
-/* A byte behind the transfer encoding. */
+/* A byte behind the transfer encoding. Line ends may have been encoded too. */
 static void content_add(struct mime *mime, char c)
 {
+    if (c == '\r') {
+        return;
+    }
     if (mime->mode == MODE_TEXT) {
         mime_text_add(mime, c);
     } else if (mime->mode != MODE_SKIP) {

@@ -164,9 +164,6 @@ void mime_text_begin(struct mime *mime)
 
 static void character_add(struct mime *mime, uint32_t character)
 {
-    if (character == '\r') {
-        return; /* In front of an LF that was encoded with it. */
-    }
     if (mime->is_html) {
         mime_html_add(mime, character);
     } else if (mime->is_flowed) {
