@@ -273,7 +273,7 @@ static enum step order_run(struct app *app, bool whole, bool resumed, enum mailb
 
     app->poller.orders++;
     app->poller.fast_until_ms = app->platform.board->millis() + FAST_MS;
-    app_log(app, "order by mail: %s", work->mailed.command);
+    app_log(app, "order by mail: %s", app->authority.order.command); /* What it sets is hidden. */
     remote_run(app, &work->mailed, whole, resumed);
     if (app->authority.order.phase == AUTHORITY_ENDED) {
         return STEP_DELE;
@@ -297,7 +297,7 @@ static enum step judge_order(struct app *app, enum mailbox_fate *fate)
     }
     verdict = authority_check(&app->authority, &work->mailed, unix_ms, &why);
     if (verdict == AUTHORITY_LATER) {
-        app_log(app, "an order by mail waits: answers_per_hour");
+        app_log(app, "an order by mail waits: for the one before it, or answers_per_hour");
         *fate = MAILBOX_LATER;
         return STEP_SCAN;
     }
@@ -559,7 +559,8 @@ static void message_done(struct app *app, const struct pop3_event *event)
     struct poller_work *work = room(app);
 
     if (event->error < 0) {
-        leave(app, event->error == E_TRANSIENT ? MAILBOX_LATER : MAILBOX_KEPT);
+        leave(app, event->error == E_TRANSIENT || app->poller.step == STEP_TEXT ? MAILBOX_LATER
+                                                                                : MAILBOX_KEPT);
         return;
     }
     mime_end(&work->mime);
