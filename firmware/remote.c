@@ -86,7 +86,7 @@ enum remote_kind remote_kind(struct app *app, const struct mailed *mailed, const
     if (*why != NULL) {
         return REMOTE_REFUSED;
     }
-    return (1u << command & WITH_TEXT) != 0 ? REMOTE_TEXT : REMOTE_PLAIN;
+    return (1u << command & WITH_TEXT) != 0 && arguments[0] == '\0' ? REMOTE_TEXT : REMOTE_PLAIN;
 }
 
 /* ---- arguments ---- */
@@ -480,6 +480,9 @@ static const char *run_order(struct app *app, const struct mailed *mailed, bool 
         }
     }
     if (!whole || (1u << command & WITH_TEXT) != 0) {
+        if (whole && run->arguments[0] != '\0') {
+            remote_text_begin(app, mailed); /* Its line is all its text. */
+        }
         why = text_end(app, whole);
         app->config_shell.mail.staged = why == NULL;
         return why;
@@ -502,7 +505,8 @@ void remote_run(struct app *app, const struct mailed *mailed, bool whole, bool r
     const char *why = run_order(app, mailed, whole, &run);
 
     if (why == NULL && app->config_shell.mail.staged) {
-        return; /* remote_commit() goes on. */
+        app->poller.leaves = true; /* remote_commit() goes on; the rest of the mailbox waits. */
+        return;
     }
     if (why != NULL) {
         run.result = text_begin(line, sizeof line);
