@@ -35,7 +35,7 @@ unsigned pop3_want(const struct pop3 *pop3)
 {
     unsigned want = pop3->event_held ? POP3_WANT_EVENT : POP3_WANT_RX;
 
-    if (pop3->state == STATE_CLOSED) {
+    if (pop3->state == STATE_CLOSED || pop3->ended) { /* Whose end comes behind its events. */
         return pop3->event_held ? POP3_WANT_EVENT : POP3_CLOSED;
     }
     if (pop3->state == STATE_TLS) {
