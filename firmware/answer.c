@@ -174,7 +174,7 @@ static const uint8_t shown_ids[] = {
 };
 enum { SHOWN_HELP = 4, SHOWN_REPORT, SHOWN_COUNT };
 
-/* Which of them it is; SHOWN_COUNT: none, or one that is not allowed (any more). */
+/* Which of them it is; SHOWN_COUNT: none, or one that was not run, or is not allowed any more. */
 static unsigned shown_of(const struct answer_parts *parts)
 {
     unsigned shown = 0;
@@ -182,7 +182,8 @@ static unsigned shown_of(const struct answer_parts *parts)
     while (shown < SHOWN_COUNT && strcmp(parts->alert->app, text_item(shown_names, shown)) != 0) {
         shown++;
     }
-    if (shown < SHOWN_COUNT && (parts->app->config.commands & 1u << shown_ids[shown]) == 0) {
+    if (shown < SHOWN_COUNT && (strcmp(parts->result, ANSWER_SHOWN) != 0 ||
+                                (parts->app->config.commands & 1u << shown_ids[shown]) == 0)) {
         return SHOWN_COUNT;
     }
     return shown;

@@ -19,6 +19,10 @@
 
 struct app;
 
+/* The result of an order whose answer is what it asked for (`status`, `queue`, `config show`,
+ * `history`, `help`, `report`): these lines are made when the mail is sent. */
+#define ANSWER_SHOWN "ok"
+
 /* The parts of a packed text. Pointers into the alert, whose text is cut up by this. */
 struct answer_parts {
     char *result;

@@ -212,7 +212,7 @@ bool report_otp_line(struct app *app, unsigned index, struct text *out)
     const struct authority *authority = &app->authority;
     uint32_t left = authority_otp_left(authority);
 
-    if (app->config.otp.sequence == 0 || index > 1 || (index == 1 && left >= AUTHORITY_OTP_FEW)) {
+    if (authority->otp_seed[0] == '\0' || index > 1 || (index == 1 && left >= AUTHORITY_OTP_FEW)) {
         return false;
     }
     if (index == 1) {
@@ -328,7 +328,7 @@ static void verdict(struct app *app, struct text *out)
     }
     found |= app->poller.failures >= POLLS_FAILED ? 16u : 0;
     found |=
-        app->config.otp.sequence != 0 && authority_otp_left(&app->authority) < AUTHORITY_OTP_FEW
+        app->authority.otp_seed[0] != '\0' && authority_otp_left(&app->authority) < AUTHORITY_OTP_FEW
             ? 32u
             : 0;
     found |= app->diary.self_test_failed ? 64u : 0;
