@@ -28,6 +28,12 @@ static const char *record_name(uint8_t type)
         return "a seed";
     case JOURNAL_BOOKS:
         return "counters";
+    case JOURNAL_AUTHORITY:
+        return "the last mailed order";
+    case JOURNAL_MAILBOX:
+        return "what is known of the mailbox";
+    case JOURNAL_DIARY:
+        return "a diary";
     case JOURNAL_ALERT:
         return "an alert";
     case JOURNAL_MARK:
