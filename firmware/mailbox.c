@@ -290,8 +290,9 @@ static void check(struct mailbox *mailbox)
         return; /* The next session goes on. */
     }
     if (mailbox->left > 0) {
-        memory->octets = MAILBOX_OCTETS_UNKNOWN; /* The next session finds these. */
-    } else if (mailbox->compared) {
+        return; /* It finds these, since they are missing in the count. */
+    }
+    if (mailbox->compared) {
         /* Each one is known, whatever the server's numbers add up to. */
         memory->count = count;
         memory->octets = octets;
@@ -452,13 +453,6 @@ static bool remember_later(struct mailbox *mailbox)
     return true;
 }
 
-static void add_octets(struct mailbox_memory *memory, uint64_t octets)
-{
-    if (memory->octets != MAILBOX_OCTETS_UNKNOWN) {
-        memory->octets += octets;
-    }
-}
-
 static void count_deleted(struct mailbox *mailbox)
 {
     mailbox->deleted++;
@@ -476,7 +470,7 @@ static void looked_again(struct mailbox *mailbox, enum mailbox_fate fate)
     } else {
         count_deleted(mailbox);
         mailbox->memory->count--;
-        add_octets(mailbox->memory, 0 - (uint64_t)mailbox->hand_octets);
+        mailbox->memory->octets -= mailbox->hand_octets;
     }
     forget_later(mailbox);
 }
@@ -498,7 +492,7 @@ static void pass(struct mailbox *mailbox, bool known)
 
     if (known) {
         memory->count++;
-        add_octets(memory, mailbox->hand_octets);
+        memory->octets += mailbox->hand_octets;
     }
     if (mailbox->phase == TAIL) {
         mailbox->next++;
@@ -509,9 +503,6 @@ static void pass(struct mailbox *mailbox, bool known)
         memory->last = known && memory->count == 1 ? mailbox->name : memory->last;
     } else {
         mailbox->index++;
-        if (!known && mailbox->number == mailbox->top_number) {
-            memory->last = 0; /* Nobody has told which one is before it. */
-        }
     }
 }
 
@@ -572,7 +563,6 @@ void mailbox_told(struct mailbox *mailbox, int error, const char *uid, uint32_t 
         /* It is another one now; all ids will tell which. */
         forget_later(mailbox);
         memory->count--;
-        memory->octets = MAILBOX_OCTETS_UNKNOWN;
     } else if (error < 0) {
         pass_unknown(mailbox);
     } else {
@@ -648,7 +638,6 @@ static void adopt(struct mailbox *mailbox)
     memory->later_count = 0;
     memory->below = mailbox->first_number - 1;
     memory->count = mailbox->inside - mailbox->found_count - mailbox->left;
-    memory->octets = MAILBOX_OCTETS_UNKNOWN;
     memory->last = mailbox->top;
     mailbox->phase = FOUND;
 }

@@ -41,7 +41,6 @@
 
 #define MAILBOX_CELLS 60 /* Tell some 36 differences. */
 #define MAILBOX_LATER_MAX 4
-#define MAILBOX_OCTETS_UNKNOWN UINT64_MAX
 
 /* What is remembered between two sessions; zeroed: nothing. The messages that were looked at are
  * those numbered below + 1 to below + count; the sketch holds them, but for the `later` ones. Up to
@@ -49,8 +48,8 @@
 struct mailbox_memory {
     uint64_t
         ids[MAILBOX_CELLS]; /* Of a cell: exclusive or of the names of all that fall into it. */
-    uint64_t octets;        /* Of those `count`; MAILBOX_OCTETS_UNKNOWN. */
-    uint64_t last;          /* Name of the one with the highest number; 0: not known. */
+    uint64_t octets;        /* Of those `count`; wrong until a comparison has been worked off. */
+    uint64_t last;          /* Name of the one with the highest number; 0: compare. */
     uint64_t position;      /* While not complete: name of the one with the lowest number. */
     uint32_t sums[MAILBOX_CELLS]; /* As ids, of second names: a cell with one message is told. */
     uint32_t account;             /* Names server and user: another one's memory is none. */

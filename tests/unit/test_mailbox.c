@@ -50,7 +50,7 @@ struct world {
     size_t count, kept_count;
     uint32_t ids, sequence;
     enum order order;
-    bool no_uidl;
+    bool no_uidl, claims_uidl;
     uint32_t duplicates; /* Ids above this one share their unique ids in pairs; 0: none do. */
     uint32_t now_s;
     uint8_t looks[IDS_MAX]; /* enum looks. */
@@ -220,7 +220,11 @@ static void list(struct mailbox *mailbox, const struct session *session)
 
     world.lists++;
     world.bytes += 12;
-    check(!world.no_uidl, "UIDL of a server without");
+    check(!world.no_uidl || world.claims_uidl, "UIDL of a server without");
+    if (world.no_uidl) {
+        mailbox_items_end(mailbox, E_MISSING);
+        return;
+    }
     if (one_in(session->errors)) {
         world.errors++;
         mailbox_items_end(mailbox, dice(2) ? E_MISSING : E_TRANSIENT);
@@ -244,6 +248,7 @@ static void look(struct mailbox *mailbox, const struct session *session, uint32_
     check(number > 0 && number <= world.count, "a look at nothing");
     check(world.looked < LOOKS_MAX, "more looks than a session may take");
     world.first_looks[world.looked++] = message->id;
+    check(world.looks[message->id] != TO_WAIT || number + 8 > world.count, "twice in a session");
     /* What was left alone once is not told to wait when it comes again. */
     may_wait = world.looks[message->id] != LOOKED;
     world.looks[message->id] = LOOKED;
@@ -291,7 +296,8 @@ static void run(const struct session *session)
     memset(&mailbox, 0xA5, sizeof mailbox);
     memset(&memory, 0x5A, sizeof memory);
     mailbox_load(&world.journal, ACCOUNT, &memory);
-    mailbox_begin(&mailbox, &memory, (uint32_t)world.count, octets, !world.no_uidl, world.now_s);
+    mailbox_begin(&mailbox, &memory, (uint32_t)world.count, octets,
+                  !world.no_uidl || world.claims_uidl, world.now_s);
     while (mailbox_step(&mailbox, &step) && (session->steps == 0 || steps < session->steps)) {
         check(++steps < 4 * LOOKS_MAX, "a session without end");
         if (step.ask == MAILBOX_ASK) {
@@ -557,6 +563,105 @@ static void test_later(void **state)
     end();
 }
 
+/* Nothing to do, at the cost of nothing. */
+static void check_quiet(const char *when)
+{
+    run(&plain);
+    check(world.looked == 0 && world.lists == 0 && world.complete, when);
+}
+
+/* What was learnt is kept to the last bit, so that it need not be learnt again. */
+static void test_cost(void **state)
+{
+    struct session deletes = {.deletes = 1}, deaf = {.errors = 1}, waits = {.later = 1};
+
+    (void)state;
+    begin(9);
+    put(1000);
+    run_all();
+    /* What goes makes nothing else look new, however often. */
+    for (unsigned i = 0; i < 100; i++) {
+        drop_some(1);
+        run(&plain);
+        assert_true(world.looked == 0 && world.lists == 1);
+        check_quiet("after one was gone");
+    }
+    /* Another order of the same messages is no news. */
+    world.order = BY_HASH;
+    run(&plain);
+    assert_true(world.looked == 0 && world.lists <= 1);
+    check_quiet("after another order");
+    world.order = OLDEST_FIRST;
+    run(&plain);
+    /* What the device itself deletes is accounted for: from the end, many, and from the middle. */
+    put(3);
+    run(&deletes);
+    check_quiet("after deleting");
+    put(60);
+    deletes.deletes = 2;
+    run(&deletes);
+    check_quiet("after deleting many");
+    assert_int_equal(unlooked(), 0);
+    drop(10);
+    world.order = NEWEST_FIRST;
+    put(9);
+    run(&deletes);
+    assert_true(world.looked == 9);
+    run(&plain);
+    check_quiet("after deleting at the other end");
+    world.order = OLDEST_FIRST;
+    run(&plain);
+
+    /* New ones at the end, and one among the old ones in the place of another. */
+    world.messages[500].id = ++world.ids;
+    world.messages[500].octets += 7;
+    put(2);
+    run(&plain);
+    assert_true(world.looked == 3 && unlooked() == 0);
+    check_quiet("after the tail did not add up");
+    world.now_s += DAY_S;
+    run(&plain);
+    assert_int_equal(world.looked, 0);
+
+    /* Waiting ones, and others that come and go. */
+    put(1);
+    run(&waits);
+    for (unsigned i = 0; i < 10; i++) {
+        drop(3);
+        run(&waits);
+        assert_int_equal(world.looked, 1);
+        run(&waits);
+        assert_true(world.looked == 1 && world.lists == 0);
+    }
+    run(&plain);
+    check_quiet("after waiting");
+
+    /* A server that answers nothing is not asked for ever. */
+    put(100);
+    run(&deaf);
+    assert_true(world.asked + world.lists <= 12);
+    end();
+}
+
+/* A server that has no UIDL, without CAPA to say so. */
+static void test_refused_uidl(void **state)
+{
+    (void)state;
+    begin(10);
+    world.no_uidl = true;
+    world.claims_uidl = true;
+    put(50);
+    run_all();
+    for (unsigned i = 0; i < 3; i++) {
+        run(&plain);
+        assert_int_equal(world.looked, i == 0 ? world.looked : 0);
+    }
+    put(2);
+    run(&plain);
+    assert_true(world.looked == 2 && world.lists == 0 && unlooked() == 0);
+    end();
+}
+
 /* Another account's memory is none; a record that is damaged is none. */
 static void test_memory(void **state)
 {
@@ -729,10 +834,11 @@ static void test_histories(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_empty),      cmocka_unit_test(test_ten_thousand),
-        cmocka_unit_test(test_too_much),   cmocka_unit_test(test_newest_first),
-        cmocka_unit_test(test_duplicates), cmocka_unit_test(test_no_uidl),
-        cmocka_unit_test(test_later),      cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_empty),        cmocka_unit_test(test_ten_thousand),
+        cmocka_unit_test(test_too_much),     cmocka_unit_test(test_newest_first),
+        cmocka_unit_test(test_duplicates),   cmocka_unit_test(test_no_uidl),
+        cmocka_unit_test(test_later),        cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_refused_uidl), cmocka_unit_test(test_memory),
         cmocka_unit_test(test_histories),
     };
 
