@@ -615,6 +615,7 @@ static const char *run_poll(struct app *app, const char *arguments)
         return "there is no mailbox: `pop3` is not set";
     }
     poller_hurry(app);
+    app->poller.said = true; /* Whoever asks wants to see that it was read. */
     if (duration[0] == '\0') {
         return NULL;
     }

@@ -938,7 +938,6 @@ void poller_hurry(struct app *app)
     uint64_t now_ms = app->platform.board->millis();
 
     app->poller.wanted = true;
-    app->poller.said = true;
     if (!app->poller.running) {
         app->poller.next_ms = now_ms > app->poller.login_ms ? now_ms : app->poller.login_ms;
     }
