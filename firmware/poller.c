@@ -331,13 +331,13 @@ static void take_order_text(void *context, const char *bytes, size_t size)
 static void order_text_begin(struct app *app)
 {
     struct poller_work *work = room(app);
-    struct mailed_keys keys;
+    struct mailed_keys *keys = &work->keys;
 
     remote_text_begin(app, &work->mailed);
-    authority_keys(&app->authority, &keys);
-    keys.text = take_order_text;
-    keys.context = app;
-    mailed_init(&work->mailed, &keys);
+    authority_keys(&app->authority, keys);
+    keys->text = take_order_text;
+    keys->context = app;
+    mailed_init(&work->mailed, keys);
     letter_begin(app, true);
 }
 
@@ -390,11 +390,11 @@ static void leave(struct app *app, enum mailbox_fate fate)
 static void begin_reading(struct app *app)
 {
     struct poller_work *work = room(app);
-    struct mailed_keys keys;
+    struct mailed_keys *keys = &work->keys;
 
-    authority_keys(&app->authority, &keys);
-    keys.text = NULL;
-    mailed_init(&work->mailed, &keys);
+    authority_keys(&app->authority, keys);
+    keys->text = NULL;
+    mailed_init(&work->mailed, keys);
     letter_begin(app, true);
     app->poller.step = STEP_READ;
 }

@@ -37,6 +37,7 @@ struct poller_work {
     struct mailbox_memory memory;
     struct mime mime;
     struct mime_sink sink;
+    struct mailed_keys keys; /* Borrowed by mailed. */
     struct mailed mailed;
     struct poller_letter letter;
     char uid[POP3_UID_BYTES]; /* Of the message that mailbox.h asks for. */
