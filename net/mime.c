@@ -25,6 +25,18 @@ enum part_type {
     PART_ORIGINAL, /* A message, or its header. */
 };
 
+unsigned mime_find(const char *list, const char *name)
+{
+    for (unsigned number = 1; *list != '\0'; number++) {
+        if (text_equal_nocase(list, name)) {
+            return number;
+        }
+        list += strlen(list) + 1;
+    }
+    return 0;
+}
+
+/* The value ends behind the type. */
 static uint8_t part_type(const char *value)
 {
     static const char names[] = "text/plain\0text/html\0message/delivery-status\0"
@@ -32,23 +44,12 @@ static uint8_t part_type(const char *value)
                                 "message/rfc822\0message/rfc822-headers\0text/rfc822-headers\0"
                                 "message/global\0message/global-headers\0";
     static const uint8_t types[] = {
-        PART_PLAIN,    PART_HTML,     PART_STATUS,   PART_STATUS,   PART_ORIGINAL,
-        PART_ORIGINAL, PART_ORIGINAL, PART_ORIGINAL, PART_ORIGINAL,
+        PART_OTHER,    PART_PLAIN,    PART_HTML,     PART_STATUS,   PART_STATUS,
+        PART_ORIGINAL, PART_ORIGINAL, PART_ORIGINAL, PART_ORIGINAL, PART_ORIGINAL,
     };
-    size_t size = strcspn(value, "; (");
 
-    if (text_starts_nocase(value, "multipart/")) {
-        return PART_MULTIPART;
-    }
-    for (unsigned i = 0; i < sizeof types; i++) {
-        const char *name = text_item(names, i);
-
-        if (strlen(name) == size && text_starts_nocase(value, name)) {
-            return types[i];
-        }
-    }
     /* What is no type at all is text (RFC 2045 section 5.2). */
-    return memchr(value, '/', size) == NULL ? PART_PLAIN : PART_OTHER;
+    return strchr(value, '/') == NULL ? PART_PLAIN : types[mime_find(names, value)];
 }
 
 static void part_begin(struct mime *mime)
@@ -64,57 +65,66 @@ static void part_begin(struct mime *mime)
     mime_field_begin(mime);
 }
 
-static void content_type(struct mime *mime, const char *value)
+static bool parameter_is(struct mime *mime, const char *name, const char *wanted)
+{
+    return mime_parameter(mime->value, name, mime->token, sizeof mime->token) &&
+           text_equal_nocase(mime->token, wanted);
+}
+
+static void content_type(struct mime *mime)
 {
     struct mime_level *level = &mime->levels[mime->depth];
-    char *out = mime->token;
+    char *value = mime->value;
+    bool bounded = mime->depth < MIME_DEPTH &&
+                   mime_parameter(value, "boundary", level->boundary, sizeof level->boundary);
 
-    mime->type = part_type(value);
-    mime->report &= mime->header_ended; /* The message's own field says whether it is one. */
     mime->charset_id = CHARSET_UTF8;
-    if (mime_parameter(value, "charset", out, MIME_TOKEN_BYTES)) {
-        mime->charset_id = mime_charset_find(out);
+    if (mime_parameter(value, "charset", mime->token, sizeof mime->token)) {
+        mime->charset_id = mime_charset_find(mime->token, strlen(mime->token));
     }
-    (void)mime_parameter(value, "format", out, MIME_TOKEN_BYTES);
-    mime->is_flowed = text_equal_nocase(out, "flowed");
-    (void)mime_parameter(value, "delsp", out, MIME_TOKEN_BYTES);
-    mime->delete_space = text_equal_nocase(out, "yes");
-    if (mime->type != PART_MULTIPART) {
-        return;
+    mime->is_flowed = parameter_is(mime, "format", "flowed");
+    mime->delete_space = parameter_is(mime, "delsp", "yes");
+    if (!mime->header_ended) { /* The message's own field says whether it is a report. */
+        mime->report = text_starts_nocase(value, "multipart/report") &&
+                       parameter_is(mime, "report-type", "delivery-status");
     }
-    if (mime->depth == 0 && text_starts_nocase(value, "multipart/report")) {
-        (void)mime_parameter(value, "report-type", out, MIME_TOKEN_BYTES);
-        mime->report = text_equal_nocase(out, "delivery-status");
+    value[strcspn(value, "; (")] = '\0';
+    mime->type = part_type(value);
+    if (bounded && text_starts_nocase(value, "multipart/")) {
+        mime->type = PART_MULTIPART;
+        level->digest = text_equal_nocase(value + 10, "digest");
     }
-    if (mime->depth == MIME_DEPTH ||
-        !mime_parameter(value, "boundary", level->boundary, sizeof level->boundary)) {
-        mime->type = PART_OTHER;
-        return;
-    }
-    level->digest = text_starts_nocase(value, "multipart/digest");
 }
 
 void mime_field_done(struct mime *mime)
 {
+    static const char names[] = "Content-Type\0Content-Disposition\0Content-Transfer-Encoding\0";
     static const enum mime_place places[] = {
         [MODE_REPORT] = MIME_REPORT,
         [MODE_ORIGINAL] = MIME_ORIGINAL,
     };
     const char *value = mime->value;
 
-    if (mime->mode == MODE_HEADER) {
-        if (text_equal_nocase(mime->name, "Content-Type")) {
-            content_type(mime, value);
-        } else if (text_equal_nocase(mime->name, "Content-Transfer-Encoding")) {
-            mime->encoding = text_starts_nocase(value, "quoted-printable") ? ENCODING_QUOTED
-                             : text_starts_nocase(value, "base64")         ? ENCODING_BASE64
-                                                                           : ENCODING_NONE;
-        } else if (text_equal_nocase(mime->name, "Content-Disposition")) {
-            mime->attachment = text_starts_nocase(value, "attachment");
-        }
-    }
     if (mime->sink.field != NULL && !(mime->mode == MODE_HEADER && mime->header_ended)) {
         mime->sink.field(mime->sink.context, places[mime->mode], mime->name, value);
+    }
+    if (mime->mode != MODE_HEADER) {
+        return;
+    }
+    switch (mime_find(names, mime->name)) {
+    case 1:
+        content_type(mime);
+        break;
+    case 2:
+        mime->attachment = text_starts_nocase(value, "attachment");
+        break;
+    case 3:
+        mime->encoding = text_starts_nocase(value, "quoted-printable") ? ENCODING_QUOTED
+                         : text_starts_nocase(value, "base64")         ? ENCODING_BASE64
+                                                                       : ENCODING_NONE;
+        break;
+    default:
+        break;
     }
 }
 

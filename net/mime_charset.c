@@ -50,7 +50,7 @@ static const struct {
     {0xB8, 0x017E}, {0xBC, 0x0152}, {0xBD, 0x0153}, {0xBE, 0x0178},
 };
 
-uint8_t mime_charset_find(const char *name)
+uint8_t mime_charset_find(const char *name, size_t size)
 {
     /* Letters and digits alone: there are too many ways to punctuate. */
     static const char names[] = "utf8\0usascii\0ascii\0"
@@ -59,27 +59,22 @@ uint8_t mime_charset_find(const char *name)
                                 "windows1251\0cp1251\0"
                                 "koi8r\0koi8u\0";
     static const uint8_t ids[] = {
-        CHARSET_UTF8,         CHARSET_UTF8,         CHARSET_UTF8,         CHARSET_WINDOWS_1252,
-        CHARSET_WINDOWS_1252, CHARSET_WINDOWS_1252, CHARSET_WINDOWS_1252, CHARSET_ISO_8859_15,
-        CHARSET_ISO_8859_15,  CHARSET_WINDOWS_1251, CHARSET_WINDOWS_1251, CHARSET_KOI8_R,
-        CHARSET_KOI8_U,
+        CHARSET_UNKNOWN,      CHARSET_UTF8,         CHARSET_UTF8,         CHARSET_UTF8,
+        CHARSET_WINDOWS_1252, CHARSET_WINDOWS_1252, CHARSET_WINDOWS_1252, CHARSET_WINDOWS_1252,
+        CHARSET_ISO_8859_15,  CHARSET_ISO_8859_15,  CHARSET_WINDOWS_1251, CHARSET_WINDOWS_1251,
+        CHARSET_KOI8_R,       CHARSET_KOI8_U,
     };
     char bare[16];
     struct text text = text_begin(bare, sizeof bare);
 
-    for (; *name != '\0' && *name != '*'; name++) { /* Behind "*" comes a language (RFC 2231 5). */
-        char lower = (char)(*name | 0x20);
+    for (size_t i = 0; i < size && name[i] != '*'; i++) { /* Then a language (RFC 2231 5). */
+        char lower = (char)(name[i] | 0x20);
 
-        if ((lower >= 'a' && lower <= 'z') || (*name >= '0' && *name <= '9')) {
+        if ((lower >= 'a' && lower <= 'z') || (name[i] >= '0' && name[i] <= '9')) {
             text_add_char(&text, lower);
         }
     }
-    for (unsigned i = 0; i < sizeof ids && !text.cut; i++) {
-        if (strcmp(text_item(names, i), bare) == 0) {
-            return ids[i];
-        }
-    }
-    return CHARSET_UNKNOWN;
+    return text.cut ? CHARSET_UNKNOWN : ids[mime_find(names, bare)];
 }
 
 static uint32_t cyrillic(uint8_t id, uint8_t byte)

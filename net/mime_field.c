@@ -3,7 +3,7 @@
  *     START -> NAME -:-> VALUE -> START     a blank at START goes on with the field
  *                 \----> IGNORED -> START   what is no field
  *
- *     PLAIN -=-> EQUALS -?-> CHARSET -?-> ENCODING -B,Q-> ENCODED -?-> BODY -?-> CLOSING -=-> PLAIN
+ *     PLAIN -=-> OPENING -?utf-8?B?-> BODY -?-> CLOSING -=-> PLAIN
  */
 #include "net/mime_private.h"
 #include "net/text.h"
@@ -18,13 +18,10 @@ enum field_state {
 };
 
 enum word_state {
-    WORD_PLAIN,    /* In none. */
-    WORD_EQUALS,   /* Behind "=", */
-    WORD_CHARSET,  /* "=?", */
-    WORD_ENCODING, /* "=?utf-8?", */
-    WORD_ENCODED,  /* "=?utf-8?B", */
-    WORD_BODY,     /* "=?utf-8?B?", */
-    WORD_CLOSING,  /* and the "?" that may end it. */
+    WORD_PLAIN,   /* In none. */
+    WORD_OPENING, /* In what may become "=?utf-8?B?". */
+    WORD_BODY,    /* Behind that. */
+    WORD_CLOSING, /* Behind the "?" that may end it. */
 };
 
 /* C0, DEL, C1, separators of lines, and what turns the direction of writing. */
@@ -94,13 +91,6 @@ static void literal(struct mime *mime, char c)
     value_byte(mime, c);
 }
 
-static void literals(struct mime *mime, const char *string)
-{
-    while (*string != '\0') {
-        literal(mime, *string++);
-    }
-}
-
 static void word_decode(struct mime *mime, char c)
 {
     char out[MIME_TRANSFER_BYTES];
@@ -111,6 +101,7 @@ static void word_decode(struct mime *mime, char c)
     }
 }
 
+/* token holds a word's opening. */
 static void word_begin(struct mime *mime)
 {
     if (!mime->word_before) {
@@ -118,9 +109,10 @@ static void word_begin(struct mime *mime)
         value_blanks(mime);
     }
     mime->blanks = 0; /* Between two words they are none (RFC 2047 section 6.2). */
-    value_charset(mime, mime_charset_find(mime->token));
+    value_charset(mime, mime_charset_find(mime->token + 2, mime->token_size - 5u));
     memset(&mime->word, 0, sizeof mime->word);
-    mime->word.encoding = (mime->word_encoding | 0x20) == 'b' ? ENCODING_BASE64 : ENCODING_WORD;
+    mime->word.encoding =
+        (mime->token[mime->token_size - 2] | 0x20) == 'b' ? ENCODING_BASE64 : ENCODING_WORD;
     mime->word_state = WORD_BODY;
 }
 
@@ -139,61 +131,30 @@ static void word_end(struct mime *mime)
 /* It only looked like an encoded word: it is told as it was written. */
 static void word_refuse(struct mime *mime)
 {
-    uint8_t state = mime->word_state;
-
     mime->word_state = WORD_PLAIN;
-    if (state >= WORD_EQUALS) {
-        literal(mime, '=');
-    }
-    if (state >= WORD_CHARSET) {
-        literal(mime, '?');
-        literals(mime, mime->token);
-    }
-    if (state >= WORD_ENCODING) {
-        literal(mime, '?');
-    }
-    if (state >= WORD_ENCODED) {
-        literal(mime, mime->word_encoding);
+    for (unsigned i = 0; i < mime->token_size; i++) {
+        literal(mime, mime->token[i]);
     }
 }
 
-/* In the beginning of a word, up to its second "?". false: it is none. */
+/* Behind the "=" of a word that opens. false: it does not. */
 static bool word_opening(struct mime *mime, char c)
 {
-    switch (mime->word_state) {
-    case WORD_EQUALS:
-        if (c != '?') {
-            return false;
-        }
-        mime->token_size = 0;
-        mime->token[0] = '\0';
-        mime->word_state = WORD_CHARSET;
-        return true;
-    case WORD_CHARSET:
-        if (c == '?') {
-            mime->word_state = WORD_ENCODING;
-            return true;
-        }
-        if (c == ' ' || mime->token_size == sizeof mime->token - 1) {
-            return false;
-        }
-        mime->token[mime->token_size++] = c;
-        mime->token[mime->token_size] = '\0';
-        return true;
-    case WORD_ENCODING:
-        if ((c | 0x20) != 'b' && (c | 0x20) != 'q') {
-            return false;
-        }
-        mime->word_encoding = c;
-        mime->word_state = WORD_ENCODED;
-        return true;
-    default:
-        if (c != '?') {
-            return false;
-        }
-        word_begin(mime);
-        return true;
+    const char *token = mime->token;
+    unsigned size = mime->token_size;
+
+    if (c == ' ' || size == sizeof mime->token || (size == 1 && c != '?')) {
+        return false;
     }
+    mime->token[mime->token_size++] = c;
+    if (size >= 5 && c == '?' && token[size - 2] == '?') {
+        char encoding = (char)(token[size - 1] | 0x20);
+
+        if (encoding == 'b' || encoding == 'q') {
+            word_begin(mime);
+        }
+    }
+    return true;
 }
 
 static void value_add(struct mime *mime, char c)
@@ -215,7 +176,7 @@ static void value_add(struct mime *mime, char c)
         }
         return;
     }
-    if (mime->word_state != WORD_PLAIN) {
+    if (mime->word_state == WORD_OPENING) {
         if (word_opening(mime, c)) {
             return;
         }
@@ -224,7 +185,9 @@ static void value_add(struct mime *mime, char c)
     if (c == ' ') {
         mime->blanks += mime->blanks < UINT8_MAX;
     } else if (c == '=' && mime->words) {
-        mime->word_state = WORD_EQUALS;
+        mime->word_state = WORD_OPENING;
+        mime->token[0] = c;
+        mime->token_size = 1;
     } else {
         literal(mime, c);
     }
@@ -250,7 +213,7 @@ static void value_end(struct mime *mime)
     }
     if (mime->word_state >= WORD_BODY) {
         word_end(mime);
-    } else {
+    } else if (mime->word_state == WORD_OPENING) {
         word_refuse(mime);
     }
     value_charset(mime, CHARSET_UNKNOWN); /* Whatever is unfinished shows. */

@@ -5,7 +5,6 @@
  *     TEXT -&-> ENTITY
  */
 #include "net/mime_private.h"
-#include "net/text.h"
 
 #include <string.h>
 
@@ -23,24 +22,24 @@ enum html_state {
     HTML_ENTITY, /* Behind "&". */
 };
 
-/* Their content is no text: it ends at their own end tag alone. Numbered from 1. */
-static const char raw_names[] = "script\0style\0title\0";
-enum { RAW_COUNT = 3 };
+/* Tags that mean something here; those not named, blocks all. */
+enum html_tag {
+    TAG_NONE,
+    TAG_SCRIPT, /* The content of the first three is no text: their own end tag alone ends it. */
+    TAG_STYLE,
+    TAG_TITLE,
+    TAG_HEAD,
+    TAG_BODY,
+    TAG_TD,
+    TAG_TH,
+    TAG_BR,
+    TAG_PRE,
+    TAG_BLOCKQUOTE,
+};
 
-static const char block_names[] = "p\0div\0li\0tr\0ul\0ol\0dl\0dt\0dd\0hr\0table\0h1\0h2\0h3\0"
-                                  "h4\0h5\0h6\0section\0article\0header\0footer\0address\0";
-enum { BLOCK_COUNT = 22 };
-
-/* The number of a name from 1; 0: it is none of them. */
-static unsigned find(const char *names, unsigned count, const char *name)
-{
-    for (unsigned i = 0; i < count; i++) {
-        if (strcmp(text_item(names, i), name) == 0) {
-            return i + 1;
-        }
-    }
-    return 0;
-}
+static const char tag_names[] = "script\0style\0title\0head\0body\0td\0th\0br\0pre\0blockquote\0"
+                                "p\0div\0li\0tr\0ul\0ol\0dl\0dt\0dd\0hr\0table\0"
+                                "h1\0h2\0h3\0h4\0h5\0h6\0section\0article\0address\0";
 
 static void open_line(struct mime *mime, bool empty)
 {
@@ -93,13 +92,6 @@ static void show(struct mime *mime, uint32_t character)
     mime_text_put(mime, character);
 }
 
-static void show_string(struct mime *mime, const char *string)
-{
-    while (*string != '\0') {
-        show(mime, (uint8_t)*string++);
-    }
-}
-
 static void token_begin(struct mime *mime)
 {
     mime->token_size = 0;
@@ -117,51 +109,47 @@ static bool token_add(struct mime *mime, uint32_t character)
     return true;
 }
 
-static void block(struct mime *mime, const char *name)
-{
-    struct mime_html *html = &mime->html;
-
-    html->head = false; /* It should have been closed. */
-    if (strcmp(name, "br") == 0) {
-        if (html->closing) {
-            break_line(mime);
-        } else {
-            end_line(mime);
-        }
-        return;
-    }
-    break_line(mime);
-    if (strcmp(name, "pre") == 0) {
-        html->preformatted = !html->closing;
-    } else if (strcmp(name, "blockquote") == 0) {
-        if (!html->closing) {
-            html->quotes += html->quotes < QUOTES_MAX;
-        } else if (html->quotes > 0) {
-            html->quotes--;
-        }
-    }
-}
-
 /* A tag has ended. */
 static void tag(struct mime *mime)
 {
     struct mime_html *html = &mime->html;
-    const char *name = mime->token;
-    unsigned raw = find(raw_names, RAW_COUNT, name);
+    bool opens = !html->closing;
+    unsigned name = mime_find(tag_names, mime->token);
 
     if (html->raw > 0) {
-        html->raw = html->closing && raw == html->raw ? 0 : html->raw;
-    } else if (raw > 0) {
-        html->raw = html->closing ? 0 : (uint8_t)raw;
-    } else if (strcmp(name, "head") == 0) {
-        html->head = !html->closing;
-    } else if (strcmp(name, "body") == 0) {
-        html->head = false;
-    } else if (find("br\0pre\0blockquote\0", 3, name) > 0 ||
-               find(block_names, BLOCK_COUNT, name) > 0) {
-        block(mime, name);
-    } else if (find("td\0th\0", 2, name) > 0) {
+        html->raw = !opens && name == html->raw ? 0 : html->raw;
+        return;
+    }
+    switch (name) {
+    case TAG_SCRIPT:
+    case TAG_STYLE:
+    case TAG_TITLE:
+        html->raw = opens ? (uint8_t)name : 0;
+        return;
+    case TAG_HEAD:
+    case TAG_BODY:
+        html->head = opens && name == TAG_HEAD;
+        return;
+    case TAG_TD:
+    case TAG_TH:
         html->space = html->line_open;
+        return;
+    case TAG_NONE:
+        return;
+    default:
+        break;
+    }
+    html->head = false; /* It should have been closed. */
+    if (name == TAG_BR && opens) {
+        end_line(mime);
+    }
+    break_line(mime);
+    if (name == TAG_PRE) {
+        html->preformatted = opens;
+    } else if (name == TAG_BLOCKQUOTE && opens) {
+        html->quotes += html->quotes < QUOTES_MAX;
+    } else if (name == TAG_BLOCKQUOTE) {
+        html->quotes -= html->quotes > 0;
     }
 }
 
@@ -197,7 +185,7 @@ static bool entity(struct mime *mime)
     static const char names[] = "lt\0gt\0amp\0quot\0apos\0nbsp\0";
     static const char characters[] = "<>&\"'\xA0";
     const char *name = mime->token;
-    unsigned found = find(names, sizeof characters - 1, name);
+    unsigned found = mime_find(names, name);
     uint32_t character = name[0] == '#' ? number(name + 1) : 0;
 
     if (found > 0) {
@@ -213,7 +201,9 @@ static bool entity(struct mime *mime)
 static void entity_refuse(struct mime *mime)
 {
     show(mime, '&');
-    show_string(mime, mime->token);
+    for (const char *s = mime->token; *s != '\0'; s++) {
+        show(mime, (uint8_t)*s);
+    }
 }
 
 static bool is_letter(uint32_t character)

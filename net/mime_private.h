@@ -40,13 +40,16 @@ enum mime_charset_id {
     CHARSET_UNKNOWN,
 };
 
+/* The number from 1 of a name in a list such as "red\0green\0", whatever its case; 0: not there. */
+unsigned mime_find(const char *list, const char *name);
+
 /* Undoes a transfer encoding; line ends are LF. Gives how many bytes were written to out. */
 #define MIME_TRANSFER_BYTES 36
 size_t mime_transfer_add(struct mime_transfer *transfer, char c, char out[MIME_TRANSFER_BYTES]);
 size_t mime_transfer_end(struct mime_transfer *transfer, char out[MIME_TRANSFER_BYTES]);
 
-/* By name (RFC 2978), whatever its case and punctuation. */
-uint8_t mime_charset_find(const char *name);
+/* By name (RFC 2978), whatever its case and punctuation; it ends at size, or at "*". */
+uint8_t mime_charset_find(const char *name, size_t size);
 
 /* Reads a charset; gives how many characters came of that byte, and of the end. */
 unsigned mime_charset_add(struct mime_charset *charset, uint8_t byte, uint32_t out[2]);

@@ -6,8 +6,9 @@
 #error "include net/mime.h"
 #endif
 
-#define MIME_NAME_BYTES 40  /* A field's name, with NUL; a longer one is cut. */
-#define MIME_TOKEN_BYTES 24 /* A charset, a tag or an entity, with NUL; a longer one is none. */
+#define MIME_NAME_BYTES 40 /* A field's name, with NUL; a longer one is cut. */
+#define MIME_TOKEN_BYTES \
+    32 /* A word's opening, a tag, an entity, a parameter; no longer one counts. */
 #define MIME_HOLD_BYTES (MIME_BOUNDARY_MAX + 6) /* "--", a boundary, "--", and some padding. */
 
 /* A transfer encoding being undone (RFC 2045 section 6). */
@@ -47,7 +48,7 @@ struct mime_flowed {
 /* Where in a page of HTML. */
 struct mime_html {
     uint8_t state;  /* enum, in mime_html.c. */
-    uint8_t raw;    /* In an element whose content is no text: its number, from 1. */
+    uint8_t raw;    /* In an element whose content is no text: its enum html_tag. */
     uint8_t quotes; /* Depth of blockquote. */
     uint8_t dashes; /* At a comment's end. */
     char quote;     /* That ends the attribute's value. */
@@ -81,10 +82,9 @@ struct mime {
     uint8_t field_state;
     uint8_t word_state;
     uint8_t name_size;
-    uint8_t blanks;     /* They wait for what follows, for between encoded words they are none. */
-    char word_encoding; /* "B" or "Q" as it was written. */
-    bool word_before;   /* What stands before the blanks is an encoded word. */
-    bool words;         /* Encoded words count in this field. */
+    uint8_t blanks;   /* They wait for what follows, for between encoded words they are none. */
+    bool word_before; /* What stands before the blanks is an encoded word. */
+    bool words;       /* Encoded words count in this field. */
     bool value_full;
 
     /* The text, in mime_text.c and mime_html.c. */

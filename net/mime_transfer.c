@@ -95,7 +95,7 @@ static size_t quoted_add(struct mime_transfer *transfer, char c, char *out)
     }
     if (digit >= 0 && transfer->state == 2) {
         transfer->state = 0;
-        out[0] = (char)(hex_digit(transfer->digit) << 4 | digit);
+        out[0] = (char)(16 * hex_digit(transfer->digit) + digit);
         return 1;
     }
     if ((c == ' ' || c == '\t') && transfer->state < 2 && transfer->count < BLANKS_MAX) {
