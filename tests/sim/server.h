@@ -37,7 +37,7 @@ struct sim_answer {
 struct sim_mail {
     char from[128];
     char to[256];     /* "<a@x><b@x>": those that the server took. */
-    char bytes[3072]; /* Header and body as they came, dots and all. */
+    char bytes[8192]; /* Header and body as they came, dots and all. */
     bool taken;       /* The server has it, whether or not its 250 arrived. */
 };
 
