@@ -350,6 +350,7 @@ class Session:
         say = self.script.get(stage, good)
         if callable(say):
             say = say(self)
+            say = good if say is None else say
         if say is DROP:
             self.client.close()
             raise Drop

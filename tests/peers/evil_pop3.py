@@ -19,8 +19,9 @@ class EvilPop3(Listener):
 
     script: one dict a connection, the last one for all that follow. Keys are stages: GREETING, TLS (in the place of a
     handshake), and every command by its verb. Values: a reply (str: CRLF is added; bytes: as they are), DROP, SILENT,
-    or a function of the session that gives one of these; a stage that is not there goes well. {"forward": port} joins
-    the connection with a real server.
+    or a function of the session that gives one of these, or None when all goes well, as at a stage that is not there.
+    GONE comes after QUIT, when the deleted messages are gone: a function only. {"forward": port} joins the connection
+    with a real server.
 
     messages: what the mailbox holds, Message objects; one that was deleted is gone after a good QUIT. capabilities:
     the reply to CAPA, STLS only before TLS, SASL and USER only where mode lets them. user, password: any will do when
@@ -87,6 +88,8 @@ class _Pop3Session(Session):
                 if self.answer(verb, "+OK Bye"):
                     for message in self.deleted:
                         self.evil.messages.remove(message)
+                if "GONE" in self.script:
+                    self.script["GONE"](self)
                 return
             else:
                 self.answer(verb, self._good(verb))

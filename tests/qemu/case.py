@@ -14,7 +14,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "qemu")]
 
 from board import Board  # noqa: E402
 from device import GUEST_HOST, elf_of, flash_tool_of, make_image, settings, text_of  # noqa: E402
-from peers import Certificates, Chrony, Dnsmasq, Dovecot, Exim, Postfix  # noqa: E402
+from peers import Certificates, Chrony, Courier, Dnsmasq, Dovecot, Exim, Postfix  # noqa: E402
 from peers.bench import DOMAIN  # noqa: E402
 from peers.certificates import SERVERS  # noqa: E402
 from peers.evil import Evil, Gate, Tap  # noqa: E402
@@ -51,6 +51,7 @@ class Servers:
             self.flash_tool[board] = shutil.copy(flash_tool_of(board), bench.folder / f"tocsin-flash-{board}")
         self.certificates = Certificates(bench)
         self.dovecot = Dovecot(bench, self.certificates, [*mailboxes, "full"])
+        self.courier = Courier(bench, self.dovecot)
         self.chrony = Chrony(bench)
         self.dnsmasq = Dnsmasq(bench)
         self.exim = Exim(bench, self.dovecot, SERVERS)
@@ -144,8 +145,8 @@ class Case:
         tool = flash_tool_of(self.board_name).with_name(f"fillflash-{self.board_name}")
         subprocess.run([tool, image, *what], check=True, timeout=60)
 
-    def tap(self, port, attack=None, at=None):
-        return Tap(self.bench, port, attack, at)
+    def tap(self, port, attack=None, at=None, pop3=False):
+        return Tap(self.bench, port, attack, at, pop3)
 
     def evil(self, script, mode="implicit", **more):
         return Evil(self.bench, self.certificates, script, mode, **more)

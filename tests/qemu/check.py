@@ -21,6 +21,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve
 
 from board import BoardError, boards  # noqa: E402
 import durable  # noqa: E402,F401
+import mailbox  # noqa: E402,F401
 import reconfigure  # noqa: E402,F401
 from case import LOGS, TESTS, Case, Runner, Servers, geometry, test  # noqa: E402
 from device import GUEST_HOST, ImageError, elf_of  # noqa: E402
