@@ -40,30 +40,27 @@ void die_usage(const char *format, ...)
     exit(2);
 }
 
-char *read_file(const char *path, size_t max, size_t *size)
+size_t read_file(const char *path, char *out, size_t room)
 {
     bool is_stdin = strcmp(path, "-") == 0;
     FILE *file = is_stdin ? stdin : fopen(path, "rb");
-    char *bytes = malloc(max + 2);
+    size_t size;
 
     if (file == NULL) {
         die("%s: cannot read it: %s", path, strerror(errno));
     }
-    if (bytes == NULL) {
-        die("no memory");
-    }
-    *size = fread(bytes, 1, max + 1, file);
+    size = fread(out, 1, room - 1, file);
     if (ferror(file) != 0) {
         die("%s: cannot read it: %s", path, strerror(errno));
     }
-    if (*size > max) {
-        die("%s: it is larger than %zu bytes", path, max);
+    if (size == room - 1) {
+        die("%s: it is larger than %zu bytes", path, room - 2);
     }
     if (!is_stdin) {
         fclose(file);
     }
-    bytes[*size] = '\0';
-    return bytes;
+    out[size] = '\0';
+    return size;
 }
 
 void write_secret(const char *path, const char *text)

@@ -12,9 +12,10 @@ void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2))
 /* The same with status 2, and where help is: the command line is wrong. */
 void die_usage(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
-/* A whole file of at most max bytes, or the standard input for "-", ended by NUL; lives until the
- * program ends. Ends the program with a sentence when it cannot be read, or is larger. */
-char *read_file(const char *path, size_t max, size_t *size);
+/* Reads a whole file, or the standard input for "-", and ends it by NUL: it may have room - 2
+ * bytes. Returns its size. Ends the program with a sentence when it cannot be read, or is larger.
+ */
+size_t read_file(const char *path, char *out, size_t room);
 
 /* Writes a file that only its owner may read. Never over another one. */
 void write_secret(const char *path, const char *text);

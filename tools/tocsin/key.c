@@ -11,10 +11,9 @@
 #include <bearssl_rand.h>
 #include <bearssl_x509.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define KEY_FILE_MAX 65536
+#define KEY_FILE_BYTES 65538
 #define PEM_BYTES 1024
 
 static const char pem_mark[] = "-----BEGIN ";
@@ -137,8 +136,8 @@ static void ecdsa_read(const char *path, const char *text, size_t size, struct k
 
 void key_read(const char *path, struct key *key)
 {
-    size_t size;
-    char *text = read_file(path, KEY_FILE_MAX, &size);
+    static char text[KEY_FILE_BYTES];
+    size_t size = read_file(path, text, sizeof text);
 
     memset(key, 0, sizeof *key);
     if (strstr(text, pem_mark) != NULL) {
@@ -147,7 +146,6 @@ void key_read(const char *path, struct key *key)
         die("%s: neither a private key in PEM nor 64 hexadecimal digits are in it", path);
     }
     memset(text, 0, size);
-    free(text);
 }
 
 static void public_print(const struct key *key)

@@ -60,9 +60,11 @@ static void ask(const char *question, char out[PHRASE_BYTES])
 static void phrase_read(const char *path, bool twice, char out[PHRASE_BYTES])
 {
     if (path != NULL) {
-        size_t size;
+        char text[4096];
 
-        line_of(read_file(path, 4096, &size), out, path);
+        (void)read_file(path, text, sizeof text);
+        line_of(text, out, path);
+        memset(text, 0, sizeof text);
         return;
     }
     ask("pass phrase, 10 to 63 characters", out);

@@ -7,7 +7,6 @@
 #include "net/text.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -50,12 +49,11 @@ static size_t payload_make(char *out, const char *device, uint32_t counter, cons
 
     text_format(&text, "tocsin 1\ndevice %s\ncounter %u\ncommand %s\n", device, counter, command);
     if (path != NULL) {
-        size_t size;
-        char *bytes = read_file(path, MAILED_TEXT_MAX, &size);
+        static char bytes[MAILED_TEXT_MAX + 2];
+        size_t size = read_file(path, bytes, sizeof bytes);
 
         text_add(&text, "\n");
         text_add_bytes(&text, bytes, size);
-        free(bytes);
     }
     return text.length;
 }
