@@ -62,6 +62,32 @@ static void __attribute__((noreturn)) reset(enum reset_cause why)
     longjmp(device_now->reset, 1);
 }
 
+static int stop_if_off(int error)
+{
+    if (device_now->nor.off && device_now->mortal) {
+        device_now->dead = true;
+        longjmp(device_now->reset, 1);
+    }
+    return error;
+}
+
+static int mortal_program(const struct flash *flash, uint32_t address, const void *data,
+                          size_t size)
+{
+    const struct flash *nor = &device_now->nor.flash;
+
+    (void)flash;
+    return stop_if_off(nor->program(nor, address, data, size));
+}
+
+static int mortal_erase(const struct flash *flash, uint32_t address)
+{
+    const struct flash *nor = &device_now->nor.flash;
+
+    (void)flash;
+    return stop_if_off(nor->erase(nor, address));
+}
+
 static size_t stack_figure(void)
 {
     return 4000;
@@ -207,6 +233,10 @@ void sim_device_boot(struct sim_device *device, enum reset_cause cause, const ch
     device->pop3d.state = LINK_IDLE;
     device->link =
         (struct sim_switch){.base = {.ops = &switch_ops}, .far = sim_server_link(&device->server)};
+    device->flash = device->nor.flash;
+    device->flash.program = mortal_program;
+    device->flash.erase = mortal_erase;
+    device->dead = false;
     device->board = (struct board){
         .name = "sim",
         .cpu = "none",
@@ -214,7 +244,7 @@ void sim_device_boot(struct sim_device *device, enum reset_cause cause, const ch
         .ticks = ticks,
         .console_getc = console_getc,
         .console_write = console_write,
-        .flash = &device->nor.flash,
+        .flash = &device->flash,
         .rtc_read = device->has_rtc ? rtc_read : NULL,
         .rtc_write = device->has_rtc ? rtc_write : NULL,
         .reset_cause = reset_cause,
@@ -224,6 +254,9 @@ void sim_device_boot(struct sim_device *device, enum reset_cause cause, const ch
         .stack_bytes = stack_figure,
     };
     memset(&device->app, 0, sizeof device->app);
+    if (setjmp(device->reset) != 0) {
+        return;
+    }
     app_init(&device->app, &platform);
     app_start(&device->app);
 }

@@ -48,13 +48,18 @@ struct sim_device {
     size_t screen_size;
     unsigned resets;
     enum reset_cause reset_why;
-    jmp_buf reset; /* Where board.reset() goes. */
+    bool mortal; /* Power that is lost at a flash operation (nor_cut_in()) stops the device as well:
+                  */
+    bool dead;   /* what runs returns at once, and nothing but a boot helps. */
+    struct flash flash; /* What the device sees of nor. */
+    jmp_buf reset;      /* Where board.reset() goes, and where power is lost. */
 };
 
 /* New flash. config NULL: none. */
 void sim_device_flash(struct sim_device *device, const char *config, bool with_seed);
 
-/* From reset to the prompt; the link is up and has an address, the clock is as the RTC says. */
+/* From reset to the prompt, or to the loss of power; the link is up and has an address, the clock
+ * is as the RTC says. */
 void sim_device_boot(struct sim_device *device, enum reset_cause cause, const char *detail);
 
 /* Runs the main loop for that long, or until the device resets itself. */

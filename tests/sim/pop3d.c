@@ -178,6 +178,7 @@ static void log_in(struct pop3d *pop3d, bool right)
         say(pop3d, "-ERR [AUTH] no");
     } else if (pop3d->logins > 0 &&
                *pop3d->now_ms - pop3d->login_ms < pop3d->login_delay_s * 1000ull) {
+        pop3d->too_soon++;
         say(pop3d, "-ERR [LOGIN-DELAY] too soon");
     } else {
         pop3d->logins++;

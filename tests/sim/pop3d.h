@@ -65,6 +65,7 @@ struct pop3d {
     /* What it saw. */
     size_t tx_total, rx_total;
     unsigned connections, closes, aborts, logins, goodbyes;
+    unsigned too_soon; /* Logins that LOGIN-DELAY refused. */
     unsigned deleted;
     const char *violation; /* What the client did wrong; NULL: nothing. */
     char commands[4096];   /* All of them, a space after each; the last ones are left out. */
