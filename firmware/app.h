@@ -25,7 +25,6 @@
 #include "firmware/poller.h"
 #include "firmware/queue.h"
 #include "firmware/report.h"
-#include "firmware/report.h"
 #include "firmware/roundtrip.h"
 #include "firmware/sender.h"
 #include "firmware/slots.h"

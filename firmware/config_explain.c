@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define MESSAGE_BYTES 200
+#define MESSAGE_BYTES 280
 
 /* A number of ours inside a message. */
 #define NUMBER_(macro) #macro

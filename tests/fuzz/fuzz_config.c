@@ -22,7 +22,7 @@ static void count_finding(void *context, unsigned line, const char *key, const c
     int *count = context;
 
     require(line <= CONFIG_TEXT_BYTES && strlen(key) < CONFIG_LINE_BYTES && message[0] != '\0');
-    require(strlen(message) < 200 && strchr(message, '\n') == NULL);
+    require(strlen(message) < 280 && strchr(message, '\n') == NULL);
     (*count)++;
 }
 
@@ -79,6 +79,32 @@ static void require_sound_server(const struct config *config, unsigned index, co
     }
 }
 
+static bool is_mailbox(const char *address)
+{
+    return config_mailbox_kind(address) == CONFIG_MAILBOX_FULL;
+}
+
+static void require_sound_mailbox(const struct config *config, const char *text, size_t size)
+{
+    static const char zeros[sizeof config->command_key];
+    bool none = config->pop3.host[0] == '\0';
+
+    require(none ? config->pop3_user[0] == '\0' && config->pop3_pass[0] == '\0'
+                 : config->pop3_user[0] != '\0' && config->pop3_pass[0] != '\0' &&
+                       config->pop3.port != 0 && config->pop3_tls_name[0] != '\0');
+    require(is_mailbox(config->mailbox) || (none && config->mailbox[0] == '\0'));
+    require(is_mailbox(config->answer_to) || config->answer_to[0] == '\0');
+    require(none || config->pop3_tls == SMTP_TLS_OFF || config->ca_count > 0);
+    require(none || config->pop3_tls != SMTP_TLS_OFF || holds_nocase(text, size, "off"));
+    require(config->pop3_size_max >= 1 && config->pop3_size_max <= 1048576);
+    require(config->commands < 1u << CONFIG_COMMAND_COUNT);
+    require(config->command_key_set ||
+            memcmp(config->command_key, zeros, sizeof config->command_key) == 0);
+    require(config->otp.sequence <= 9999);
+    require(config->report == 0 || config->report >= 600);
+    require(config->report < CONFIG_DAILY || (config->report & CONFIG_MINUTE_MASK) < 1440);
+}
+
 /* What a configuration without errors promises to the rest of the device. */
 static void require_sound(const struct config *config, const char *text, size_t size)
 {
@@ -87,10 +113,11 @@ static void require_sound(const struct config *config, const char *text, size_t 
 
     require(count >= 1 && count == config->to_count);
     for (size_t i = 0; i < count; i++) {
-        require(config_mailbox_kind(to[i]) == CONFIG_MAILBOX_FULL);
+        require(is_mailbox(to[i]));
         require(to[i] + strlen(to[i]) < config->to + sizeof config->to);
     }
-    require(config_mailbox_kind(config->from) == CONFIG_MAILBOX_FULL);
+    require(is_mailbox(config->from));
+    require_sound_mailbox(config, text, size);
     require(config_servers(config) >= 1 && config->hostname[0] != '\0');
     require(config_servers(config) == 2 || config->auth_pass2[0] == '\0');
     require(config->host_count <= CONFIG_HOST_MAX && config->ca_count <= CONFIG_CA_MAX);
@@ -118,6 +145,13 @@ static void require_round_trip(const struct config *config)
             text_format(&text, "auth_pass = \"%s\"", config->auth_pass);
         } else if (strcmp(line, "auth_pass2 = ********") == 0) {
             text_format(&text, "auth_pass2 = \"%s\"", config->auth_pass2);
+        } else if (strcmp(line, "pop3_pass = ********") == 0) {
+            text_format(&text, "pop3_pass = \"%s\"", config->pop3_pass);
+        } else if (strcmp(line, "command_key = ********") == 0) {
+            text_add(&text, "command_key = ");
+            for (size_t k = 0; k < sizeof config->command_key; k++) {
+                text_add_hex(&text, config->command_key[k], 2);
+            }
         } else {
             text_add(&text, line);
         }
@@ -130,6 +164,7 @@ static void require_round_trip(const struct config *config)
     require(parse(&again, shown, text.length, text.length, false) == 0);
     expected.tls_written = again.tls_written;
     expected.tls2_written = again.tls2_written;
+    expected.pop3_tls_written = again.pop3_tls_written;
     expected.use_tls = expected.use_starttls = 0;
     for (size_t i = 0; i < CONFIG_KEY_COUNT; i++) { /* What follows a NUL in a member is free. */
         bool more = true;
@@ -146,6 +181,8 @@ static void require_round_trip(const struct config *config)
     }
     require(strcmp(again.auth_pass, config->auth_pass) == 0 && again.ca_count == config->ca_count);
     require(strcmp(again.auth_pass2, config->auth_pass2) == 0);
+    require(strcmp(again.pop3_pass, config->pop3_pass) == 0);
+    require(memcmp(again.command_key, config->command_key, sizeof again.command_key) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
