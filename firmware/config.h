@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 #define CONFIG_HOST_BYTES 64    /* A host name as this device uses it, with NUL. */
-#define CONFIG_SECRET_BYTES 128 /* User and password, with NUL. */
+#define CONFIG_SECRET_BYTES 112 /* User and password, with NUL. */
 #define CONFIG_TO_MAX SMTP_RCPT_MAX
 #define CONFIG_TO_BYTES 512 /* All recipients together. */
 #define CONFIG_HOST_MAX 6   /* Static host names. */
@@ -79,7 +79,7 @@ struct config {
     char hostname[CONFIG_HOST_BYTES];
     char to[CONFIG_TO_BYTES]; /* to_count addresses, each ended by NUL: use config_to(). */
     uint8_t to_count;
-    char from[SMTP_ADDRESS_MAX + 1]; /* Complete after config_end(), whatever it was made of. */
+    char from[CONFIG_MAILBOX_BYTES]; /* Complete after config_end(), whatever it was made of. */
     char from_name[CONFIG_HOST_BYTES];
     char rewrite_domain[CONFIG_HOST_BYTES];
     bool from_line_override;
@@ -217,7 +217,7 @@ size_t config_doc_line(unsigned index, char *out, size_t size);
  * key. */
 const char *config_key_note(const char *key);
 
-/* "SEQUENCE SEED RESPONSE", the last in 16 hexadecimal digits, as `tocsin otp` prints it; the text
+/* "SEQUENCE SEED RESPONSE", the last in 16 hexadecimal digits, as `tocsin otp chain` prints it; the text
  * is cut up. False: it is something else. */
 MUST_CHECK bool config_chain_parse(char *text, struct config_chain *chain);
 

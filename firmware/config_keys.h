@@ -135,7 +135,7 @@
         "Takes orders that are signed with the private key of this one.") \
     KEY(otp, CHAIN, "otp", 0, 0, "", \
         "Takes orders with a one-time password (RFC 2289, otp-sha1): the chain's beginning, as " \
-        "`tocsin otp` prints it.") \
+        "`tocsin otp chain` prints it.") \
     KEY(answer_to, MAILBOX, "answer_to", 0, 0, "", \
         "Who gets answers and reports; all of `root` if not written.") \
     KEY(answers_per_hour, NUMBER, "answers_per_hour", 0, 1000, "20", \
