@@ -16,6 +16,7 @@
 
 #define MAIL_BYTES 200000
 #define TOLD_BYTES 400000
+#define REPLACEMENT "\xEF\xBF\xBD"
 
 /* What a reader told: fields one a line, "report" if it is one, and the text. */
 struct told {
@@ -315,6 +316,37 @@ static void test_utf8(void **state)
     }
 }
 
+/* One U+FFFD for each beginning of a character that cannot go on (Unicode chapter 3.9), so that
+ * nothing is written longer than it need be. */
+static void test_utf8_examples(void **state)
+{
+    static const char *const examples[][2] = {
+        {"\xC0\xBC", REPLACEMENT REPLACEMENT},
+        {"\xE0\x80\xBC", REPLACEMENT REPLACEMENT REPLACEMENT},
+        {"\xE0\xA0\x80", "\xE0\xA0\x80"},
+        {"\xF0\x80\x80\xBC", REPLACEMENT REPLACEMENT REPLACEMENT REPLACEMENT},
+        {"\xED\xA0\x80", REPLACEMENT REPLACEMENT REPLACEMENT},
+        {"\xF4\x90\x80\x80", REPLACEMENT REPLACEMENT REPLACEMENT REPLACEMENT},
+        {"\xE2\x82<", REPLACEMENT "<"},
+        {"\xF0\x9F\x94\xE2\x82\xAC", REPLACEMENT "\xE2\x82\xAC"},
+        {"\xE2\x82", REPLACEMENT},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof examples / sizeof examples[0]; i++) {
+        char mail[64];
+        char expected[64];
+        struct told told;
+
+        snprintf(mail, sizeof mail, "X: %s\n\n%s", examples[i][0], examples[i][0]);
+        told = read_string(mail);
+        snprintf(expected, sizeof expected, "H X: %s\n", examples[i][1]);
+        assert_string_equal(told.fields.bytes, expected);
+        snprintf(expected, sizeof expected, "%s\n", examples[i][1]);
+        assert_string_equal(told.text.bytes, expected);
+    }
+}
+
 /* Sinks that want nothing. */
 static void test_no_sink(void **state)
 {
@@ -421,6 +453,9 @@ static void test_endless(void **state)
     told = read_endless("Content-Type: multipart/mixed; boundary=a\n\n--a", " ", 1000000,
                         "\n\ntext\n--a--");
     assert_string_equal(told.text.bytes, "text\n");
+    told = read_endless("Content-Type: multipart/mixed; boundary=a\n\n--a", " ",
+                        MIME_HOLD_BYTES - 3, "XContent-Type: text/html\n\n<b>\n--a--");
+    assert_string_equal(told.text.bytes, "<b>\n");
     told = read_endless("Content-Type: text/html\n\n<p>a", "<p <blockquote>&lt;<!--", 100000,
                         "--> end");
     assert_string_equal(told.text.bytes, "a\n< end\n");
@@ -483,17 +518,12 @@ static void test_depth(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mails),
-        cmocka_unit_test(test_python_writes_them),
-        cmocka_unit_test(test_size_of_object),
-        cmocka_unit_test(test_charsets),
-        cmocka_unit_test(test_utf8),
-        cmocka_unit_test(test_no_sink),
-        cmocka_unit_test(test_header_end_is_prompt),
-        cmocka_unit_test(test_long_values),
-        cmocka_unit_test(test_endless),
-        cmocka_unit_test(test_large),
-        cmocka_unit_test(test_nuls),
+        cmocka_unit_test(test_mails),          cmocka_unit_test(test_python_writes_them),
+        cmocka_unit_test(test_size_of_object), cmocka_unit_test(test_charsets),
+        cmocka_unit_test(test_utf8),           cmocka_unit_test(test_utf8_examples),
+        cmocka_unit_test(test_no_sink),        cmocka_unit_test(test_header_end_is_prompt),
+        cmocka_unit_test(test_long_values),    cmocka_unit_test(test_endless),
+        cmocka_unit_test(test_large),          cmocka_unit_test(test_nuls),
         cmocka_unit_test(test_depth),
     };
 
