@@ -27,10 +27,14 @@ LOGS = ROOT / "build" / "logs"
 TESTS = {}  # name: function(case)
 
 
-def test(name, /, **arguments):
-    """Registers a test; arguments are handed to the function after the case."""
+def test(name, /, limit_s=None, **arguments):
+    """Registers a test; arguments are handed to the function after the case. limit_s: how long it may take, where
+    that is more than others may."""
     def register(function):
-        TESTS[name] = lambda case: function(case, **arguments)
+        def run(case):
+            function(case, **arguments)
+        run.limit_s = limit_s
+        TESTS[name] = run
         return function
     return register
 
@@ -261,7 +265,7 @@ class Runner:
             case = make_case()
             with self._lock:
                 self._live.add(case)
-            watch = threading.Timer(self.LIMIT_S, lambda: [board.stop() for board in case.boards])
+            watch = threading.Timer(function.limit_s or self.LIMIT_S, lambda: [board.stop() for board in case.boards])
             watch.daemon = True
             watch.start()
             try:

@@ -31,7 +31,8 @@ SEED, PHRASE, SEQUENCE = "qe11234", "this is no secret", 60
 def made_for(case, port, mode="implicit", **more):
     """A configuration with a mailbox at a port here, read every second; signed orders are taken."""
     made = {"from": f"{case.box2}@{DOMAIN}", "pop3": f"{HOST}:{port}", "pop3_tls": mode, "pop3_user": case.box2,
-            "pop3_pass": case.dovecot.reader_password, "poll": "1", "poll_fast": "1", "command_key": KEY.hex(), **more}
+            "pop3_pass": case.dovecot.reader_password, "poll": "1", "poll_fast": "1", "command_key": KEY.hex(),
+            "answers_per_hour": "1000", **more}
     return case.config(case.servers.exim.port("implicit"), **made)
 
 
@@ -165,22 +166,26 @@ def order_by_the_tool(case):
     with open(public, "rb") as file:
         written = base64.b64encode(file.read()).decode()
     boot(case, command_public_key=written)
-    for counter, name, file in ((5, "by-hmac", key), (6, "by-ecdsa", private)):
-        made = tool("sign", "--key", file, "--device", case.device, "--counter", str(counter), "status")
-        case.expect("TOCSIN COMMAND" in made, made)
-        head, _, body = made.partition("\n\n") if re.match(r"[A-Z][\w-]*: ", made) else ("", "", made)
-        case.expect(not head or "ocsin" in head, f"its subject names the device: {head}")
-        case.dovecot.put(case.box2, mail_of(case, body, name))
-        answer(case, name)
+    made = tool("sign", "--key", key, "--device", case.device, "--counter", "5", "--to", f"{case.box2}@{DOMAIN}",
+                "--from", f"owner@{DOMAIN}", "status")
+    case.dovecot.put(case.box2, made)
+    case.mails()
+    made = tool("sign", "--key", private, "--device", case.device, "--counter", "6", "--body", "queue")
+    case.dovecot.put(case.box2, mail_of(case, made, "by-ecdsa"))
+    answer(case, "by-ecdsa")
+    with open(private, "wb") as file:
+        file.write(b"")
+    openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", private)
+    made = tool("sign", "--key", private, "--device", case.device, "--counter", "7", "--body", "queue")
+    case.dovecot.put(case.box2, mail_of(case, made, "by-another"))
     emptied(case)
+    case.expect(not answers(case, "by-another"), "another's key is none")
 
 
 @test("orders-of-all-kinds")
 def orders_of_all_kinds(case):
     """Each command does what it says, and its answer tells."""
     board = boot(case, commands="all")
-    evil_server = case.bench.free_port()  # Nobody listens: an alert with such a server would wait.
-    case.expect(evil_server, "a port")
     for command, wanted in (
             ("help", r"status"), ("status", r"queue +waiting"), ("report", case.device), ("test", r"test"),
             ("queue", r"queue|empty|nothing|waiting"), ("history", r"number 1"), ("config show", r"mailhub = "),
@@ -264,25 +269,28 @@ def spaced(text):
 @test("otp-from-a-mail-program")
 def otp_from_a_mail_program(case):
     """A phone, a printed list and a mail program: s-nail writes the mail and Exim brings it."""
-    board = boot(case, otp=f"{SEQUENCE} {SEED} {otp(SEQUENCE)}", command_key=None, commands="all")
+    board = boot(case, otp=f"{SEQUENCE} {SEED} {otp(SEQUENCE)}", commands="all")
     mailer = Mailer(case.bench, case.servers.exim, case.dovecot, f"{case.box}@{DOMAIN}")
     to = f"{case.box2}@{DOMAIN}"
 
     def came():
         return [mail for mail in case.dovecot.left(case.box) if mail["In-Reply-To"]]
 
-    def ask(number, text, count):
+    def send(number, text):
         mailer.send(to, "Tocsin — пожалуйста", f"otp {spaced(otp(number))}\n\n{text}\n-- \nSent from my phone\n")
+
+    def ask(number, text, count):
+        send(number, text)
         wait_for(lambda: len(came()) >= count, ANSWER_S, 0.1)
         return came()
 
     text = text_of(ask(SEQUENCE - 1, "status", 1)[0])
     case.expect("waiting" in text, text)
     case.expect(str(SEQUENCE - 2) in text and SEED in text, f"the next one's number and the seed are told:\n{text}")
-    ask(SEQUENCE - 1, "reboot", 2)  # The same one again.
+    send(SEQUENCE - 1, "reboot")  # The same one again.
     board.wait(r"an order by mail was refused", ANSWER_S)
     case.expect(not board.count(r"reason of the reset: reboot"), "a used one does nothing")
-    ask(SEQUENCE - 3, "reboot", 2)  # A later one is none either: it is the next one's turn.
+    send(SEQUENCE - 3, "reboot")  # A later one is none either: it is the next one's turn.
     board.wait(r"an order by mail was refused", ANSWER_S, count=2)
     found = ask(SEQUENCE - 2, "config set from_name Mallory", 2)
     case.expect(len(found) == 2 and "signed" in text_of(found[1]), "what has a text must be signed")
@@ -315,7 +323,6 @@ def forged_orders(case):
     case.told(board, r"an order by mail was refused: ")
     wait_for(lambda: board.count(r"an order by mail was refused: ") >= 7, ANSWER_S)
     case.expect(board.count(r"an order by mail was refused: ") >= 7, "each is told")
-    case.told(board, r"several orders by mail were refused")
     told = wait_for(lambda: [mail for mail in case.dovecot.left(case.box)
                              if "several orders by mail were refused" in words(mail)], ANSWER_S, 0.2)
     case.expect(told, "an alert says so")
@@ -378,8 +385,9 @@ def no_orders_by_default(case):
 def answers_are_limited(case):
     """answers_per_hour: further orders wait in the mailbox."""
     board = boot(case, answers_per_hour="2")
+    settled(case, board)
     names = [order(case, "queue") for _ in range(4)]
-    case.told(board, r"waits: answers_per_hour")
+    case.told(board, r"waits: .*answers_per_hour")
     time.sleep(1)
     count = sum(len(answers(case, name)) for name in names)
     case.expect(1 <= count <= 2, f"{count} answers")
@@ -404,7 +412,7 @@ def config_set_by_mail(case):
     board = case.power_again(board)
     case.expect(setting(board, "from_name") == "Two lines" and setting(board, "retry_max") == "3", "both last")
     case.expect("number 4" not in history(board), "once each")
-    case.expect("not done" in asked(case, "config set retry_min soon"), "what is wrong is told")
+    case.expect("nothing was changed" in asked(case, "config set retry_min soon"), "what is wrong is told")
     case.expect("number 4" not in history(board), "and changes nothing")
 
 
@@ -513,11 +521,12 @@ def without_capa(case):
 def huge_mail(case):
     """50 MB for the device: its header is read, and no more."""
     server = evil(case)
-    board = boot(case, server.port)
+    tap = case.tap(server.port)
+    board = boot(case, tap.port)
     server.put(mail_of(case, "x" * 50_000_000, "huge"), mail_of(case, signed(case, "queue"), "good"))
     answer(case, "good")
     case.told(board, r"larger than pop3_size")
-    case.expect(sum(len(one.server) for one in server.conversations) == 0, "sizes are counted by a tap only")
+    case.expect(sum(len(one.server) for one in tap.conversations) < 100_000, "nor was it on the wire")
     asked_for = [line for lines in server.commands for line in lines if line.startswith("RETR")]
     case.expect(asked_for == ["RETR 2"], f"downloaded: {asked_for}")
     case.expect(len(server.messages) == 1, "it stays")
@@ -576,28 +585,36 @@ test("stls-garbage", attack="garbage", told=r"\((security|transient)\)")(refused
 
 # ---- many messages ----
 
-@test("ten-thousand-kept")
+@test("ten-thousand-kept", limit_s=240)
 def ten_thousand_kept(case):
-    """10,000 messages that are not for the device: once they are known, a poll costs a few KB."""
+    """10,000 messages that are not for the device: once they are known, a poll costs a few KB, and an order among them
+    is found, also when others have gone."""
     case.dovecot.fill(case.box2, 10_000)
     tap = case.tap(case.dovecot.pop3s)
     board = boot(case, tap.port)
-    case.status(board, r"mailbox")
-    board.wait(r"mailbox: 10000 messages, .* new", 80)
-    known = wait_for(lambda: re.search(r"messages 10000\b", "\n".join(board.command("status"))), 60, 0.5)
-    case.expect(known, "all are known")
-    before = len(tap.conversations)
-    settled(case, board, 3)
-    costs = [len(one.client) + len(one.server) for one in tap.conversations[before + 1:-1]]
-    case.expect(costs and max(costs) < 4096, f"bytes of polls that find nothing new: {costs}")
+
+    def costs():
+        """Bytes of each poll that is over."""
+        return [len(one.client) + len(one.server) for one in tap.conversations[:-1]]
+
+    board.wait(r"mailbox: 10000 messages, \d+ new", 60)
+    name = order(case, "queue")
+    answer(case, name)
+    known = wait_for(lambda: len(costs()) > 3 and max(costs()[-3:]) < 4096, 180, 0.2)
+    case.expect(known, f"bytes of polls: {costs()}")
     name = order(case, "queue")
     answer(case, name)
     case.expect(wait_for(lambda: len(case.dovecot.files(case.box2)) == 10_000, ANSWER_S, 0.2), "all are still there")
-    renumbered = case.dovecot.files(case.box2)[:100]
-    for path in renumbered:
+    for path in case.dovecot.files(case.box2)[:20]:
         path.unlink()
-    name = order(case, "queue")
+    name = order(case, "status")
     answer(case, name)
+    known = wait_for(lambda: max(costs()[-3:]) < 4096, ANSWER_S, 0.2)
+    case.expect(known, f"bytes of polls after 20 messages have gone: {costs()}")
+    board = case.power_again(board)
+    before = len(costs()) + 1
+    settled(case, board, 2)
+    case.expect(max(costs()[before:]) < 4096, f"bytes of polls after a power cut: {costs()[before:]}")
 
 
 # ---- what comes back ----
@@ -656,7 +673,8 @@ def report_is_mailed(case):
     case.expect(len(tables) == 1, f"{len(tables)} tables")
     rows = [line.split(",") for line in tables[0].get_content().splitlines() if line]
     case.expect(len(rows) > 5 and all(len(row) == 2 for row in rows), f"rows: {rows[:4]}")
-    case.expect(max(len(line) for line in text.splitlines()) <= 78, "lines for a phone")
+    head = text.partition("The last lines of the log")[0]
+    case.expect(max(len(line) for line in head.splitlines()) <= 60, f"lines for a phone:\n{head}")
     case.expect(mail["Auto-Submitted"] == "auto-generated", f"Auto-Submitted: {mail['Auto-Submitted']}")
 
 
@@ -664,6 +682,7 @@ def report_is_mailed(case):
 def orders_in_one_session(case):
     """Several at once, one of them new settings: each is done once, in its turn, and answered."""
     board = boot(case, commands="all")
+    settled(case, board)
     names = [order(case, command) for command in ("queue", "config set from_name = Second", "status",
                                                   "config set from_name = Third", "help")]
     for name in names:
