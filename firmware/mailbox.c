@@ -5,7 +5,7 @@
  *       +---------+-> COMPARE --------+ <-----(all at once)---+   the listing cancels out
  *                        |            |                       |
  *                        +-> FIND -> FOUND                    |   a second one for the numbers
- *                        +-> (start over: all of it DOWN) <---+
+ *                        +-> (start over: TAIL, DOWN) <-------+
  */
 #include "firmware/mailbox.h"
 
@@ -16,13 +16,14 @@
 #define FORMAT 1
 #define HASHES 3 /* Cells of one name, each in a part of its own. */
 #define PART (MAILBOX_CELLS / HASHES)
-#define LOOKS_MAX 512     /* In a session, about. */
-#define FAILURES_MAX 4    /* Answers in a row that a server owes: enough for this session. */
-#define PEEK_FROM 32      /* With more new ones than these, the newest ... */
-#define PEEK_MAX 8        /* ... are looked at ahead of their turn. */
-#define SMALL 64          /* A mailbox of so few is compared each time: it costs 2 KB. */
-#define SWEEP_S 60        /* A larger one after so many seconds for each message, ... */
-#define SWEEP_S_MAX 86400 /* ... or these. */
+#define LOOKS_MAX 512       /* In a session, about. */
+#define FAILURES_MAX 4      /* Answers in a row that a server owes: enough for this session. */
+#define PEEK_FROM LOOKS_MAX /* With more new ones than these, the newest ... */
+#define PEEK_MAX 8          /* ... are looked at ahead of their turn. */
+#define FIRST 256           /* Where nothing is known, so many of the newest come first. */
+#define SMALL 64            /* A mailbox of so few is compared each time: it costs 2 KB. */
+#define SWEEP_S 60          /* A larger one after so many seconds for each message, ... */
+#define SWEEP_S_MAX 86400   /* ... or these. */
 
 #define ENCODED offsetof(struct mailbox_memory, crc)
 
@@ -41,7 +42,7 @@ enum phase {
     COMPARE,  /* All ids pass by, and cancel out with the sketch. */
     FIND,     /* They do so again: which numbers have the new ones? */
     FOUND,    /* The new ones among those known. */
-    PEEK,     /* The newest of very many; they come again in their turn. */
+    PEEK,     /* The newest of more than a session takes; they come again in their turn. */
     TAIL,     /* Those behind the last one known, upwards: what is known stays in one piece. */
     DOWN,     /* Those before the first one known, downwards. */
     OVER
@@ -232,7 +233,8 @@ int mailbox_save(struct journal *journal, struct mailbox_memory *memory)
 
 /* ---- what is next ---- */
 
-/* Nothing is known: all are looked at, the newest first. */
+/* Nothing is known. The newest come first, and these in their order, for one order may build on
+ * another; then the older ones. */
 static void start_over(struct mailbox *mailbox)
 {
     struct mailbox_memory *memory = mailbox->memory;
@@ -244,13 +246,13 @@ static void start_over(struct mailbox *mailbox)
     memory->last = 0;
     memory->position = 0;
     memory->count = 0;
-    memory->below = mailbox->count;
+    memory->below = mailbox->count > LOOKS_MAX ? mailbox->count - FIRST : 0;
     memory->later_count = 0;
-    memory->complete = false;
+    memory->complete = memory->below == 0;
     memory->torn = false;
-    mailbox->next = mailbox->count + 1;
+    mailbox->next = memory->below + 1;
     mailbox->compared = true;
-    mailbox->phase = DOWN;
+    mailbox->phase = TAIL;
 }
 
 /* What is known cannot explain the mailbox: all ids are compared, once a session. */
@@ -337,7 +339,7 @@ static bool find_step(struct mailbox *mailbox)
         mailbox->number = (uint32_t)mailbox->found[mailbox->index];
         return true;
     case PEEK:
-        mailbox->number = mailbox->count - mailbox->index;
+        mailbox->number = mailbox->count - (PEEK_MAX - 1) + mailbox->index;
         return mailbox->count - (mailbox->next - 1) > PEEK_FROM && mailbox->index < PEEK_MAX &&
                more;
     case TAIL:
@@ -480,7 +482,7 @@ static void looked_ahead(struct mailbox *mailbox, enum mailbox_fate fate)
 {
     if (fate == MAILBOX_DELETED) {
         count_deleted(mailbox);
-        mailbox->peeked |= (uint8_t)(1u << mailbox->index);
+        mailbox->peeked |= (uint8_t)(1u << (mailbox->count - mailbox->number));
     }
     mailbox->index++;
 }
@@ -497,6 +499,7 @@ static void pass(struct mailbox *mailbox, bool known)
     if (mailbox->phase == TAIL) {
         mailbox->next++;
         memory->last = known ? mailbox->name : memory->last;
+        memory->position = known && memory->count == 1 ? mailbox->name : memory->position;
     } else if (mailbox->phase == DOWN) {
         memory->below--;
         memory->position = known ? mailbox->name : memory->position;
@@ -682,17 +685,24 @@ static void compared(struct mailbox *mailbox)
     }
 }
 
-/* Names become numbers. */
+/* Names become numbers, the lowest first. */
 static void found(struct mailbox *mailbox)
 {
+    const uint32_t *numbers = mailbox->memory->sums;
     unsigned count = 0;
 
     for (unsigned i = 0; i < mailbox->found_count; i++) {
-        if (mailbox->memory->sums[i] != 0) {
-            mailbox->found[count++] = mailbox->memory->sums[i];
-        } else {
+        unsigned place = count;
+
+        if (numbers[i] == 0) {
             mailbox->left++; /* It was there a moment ago. */
+            continue;
         }
+        for (; place > 0 && mailbox->found[place - 1] > numbers[i]; place--) {
+            mailbox->found[place] = mailbox->found[place - 1];
+        }
+        mailbox->found[place] = numbers[i];
+        count++;
     }
     mailbox->found_count = (uint8_t)count;
     adopt(mailbox);

@@ -39,7 +39,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MAILBOX_CELLS 60 /* Tell some 36 differences. */
+#define MAILBOX_CELLS 48 /* Tell some 28 differences. */
 #define MAILBOX_LATER_MAX 4
 
 /* What is remembered between two sessions; zeroed: nothing. The messages that were looked at are

@@ -371,6 +371,37 @@ static void test_empty(void **state)
     end();
 }
 
+/* Orders come as they were sent: one may build on another. */
+static void test_in_order(void **state)
+{
+    (void)state;
+    begin(11);
+    for (unsigned i = 0; i < 3; i++) {
+        put(i == 0 ? 500 : 15);
+        if (i == 2) { /* Found by all ids. */
+            world.messages[100].id = ++world.ids;
+            drop(world.count - 16);
+        }
+        run(&plain);
+        for (unsigned j = 1; j < world.looked; j++) {
+            assert_true(i == 2 || world.first_looks[j] > world.first_looks[j - 1]);
+        }
+        assert_int_equal(world.looked, i == 0 ? 500 : i == 1 ? 15 : 16);
+    }
+    for (unsigned j = 2; j < world.looked; j++) {
+        assert_true(world.first_looks[j] > world.first_looks[j - 1]);
+    }
+    end();
+    begin(12);
+    put(2000);
+    run(&plain);
+    for (unsigned j = 1; j < 256; j++) {
+        assert_true(world.first_looks[j] == world.first_looks[j - 1] + 1);
+    }
+    assert_int_equal(world.first_looks[255], world.ids);
+    end();
+}
+
 /* The figures of docs/architecture.md. */
 static void test_ten_thousand(void **state)
 {
@@ -437,7 +468,7 @@ static void test_too_much(void **state)
     put(1);
     newest = world.ids;
     run(&plain);
-    assert_int_equal(world.first_looks[0], newest);
+    assert_int_equal(world.looks[newest], LOOKED);
     assert_false(world.complete);
     run_all();
     assert_int_equal(unlooked(), 0);
@@ -834,12 +865,12 @@ static void test_histories(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_empty),        cmocka_unit_test(test_ten_thousand),
-        cmocka_unit_test(test_too_much),     cmocka_unit_test(test_newest_first),
-        cmocka_unit_test(test_duplicates),   cmocka_unit_test(test_no_uidl),
-        cmocka_unit_test(test_later),        cmocka_unit_test(test_cost),
-        cmocka_unit_test(test_refused_uidl), cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_histories),
+        cmocka_unit_test(test_empty),        cmocka_unit_test(test_in_order),
+        cmocka_unit_test(test_ten_thousand), cmocka_unit_test(test_too_much),
+        cmocka_unit_test(test_newest_first), cmocka_unit_test(test_duplicates),
+        cmocka_unit_test(test_no_uidl),      cmocka_unit_test(test_later),
+        cmocka_unit_test(test_cost),         cmocka_unit_test(test_refused_uidl),
+        cmocka_unit_test(test_memory),       cmocka_unit_test(test_histories),
     };
 
     if (argc == 2) {
