@@ -29,8 +29,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define AUTHORITY_ID_BYTES 200     /* A Message-ID without its brackets, with NUL; longer: none. */
-#define AUTHORITY_SUBJECT_BYTES 80 /* With NUL. */
+#define AUTHORITY_ID_BYTES 144     /* A Message-ID without its brackets, with NUL; longer: none. */
+#define AUTHORITY_SUBJECT_BYTES 64 /* With NUL. */
 #define AUTHORITY_OTP_FEW 10       /* Fewer left: reports and answers warn. */
 #define AUTHORITY_CHAINS 2         /* Remembered beside the one that counts. */
 #define AUTHORITY_ENDED_MAX 4      /* Orders before the last one that are known again. */

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define MAILBOX_FOUND_MAX 36
+#define MAILBOX_FOUND_MAX 28
 
 struct mailbox {
     struct mailbox_memory *memory;

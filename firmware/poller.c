@@ -317,7 +317,6 @@ static enum step judge_order(struct app *app, enum mailbox_fate *fate)
     }
     if (remote_kind(app, &work->mailed, &why) == REMOTE_TEXT) {
         work->letter.resumed = verdict == AUTHORITY_RESUME;
-        memcpy(work->letter.hash, work->mailed.hash, sizeof work->letter.hash);
         return STEP_TEXT;
     }
     return order_run(app, true, verdict == AUTHORITY_RESUME, fate);
@@ -345,8 +344,9 @@ static void order_text_begin(struct app *app)
 static enum step order_text_end(struct app *app, enum mailbox_fate *fate)
 {
     struct poller_work *work = room(app);
-    bool same = work->mailed.proof == MAILED_SIGNED &&
-                memcmp(work->letter.hash, work->mailed.hash, sizeof work->letter.hash) == 0;
+    bool same =
+        work->mailed.proof == MAILED_SIGNED &&
+        memcmp(app->authority.order.hash, work->mailed.hash, sizeof app->authority.order.hash) == 0;
 
     return order_run(app, same, work->letter.resumed, fate);
 }

@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define POLLER_TEXT_BYTES 200
+#define POLLER_TEXT_BYTES 160
 
 struct app;
 

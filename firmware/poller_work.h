@@ -27,7 +27,6 @@ struct poller_letter {
     char subject[AUTHORITY_SUBJECT_BYTES];
     char status[12];                   /* Of a report: "5.1.1". */
     char from[48];                     /* For the log. */
-    uint8_t hash[DIGEST_SHA256_BYTES]; /* Of an order whose text comes by again. */
 };
 
 struct poller_work {

@@ -43,11 +43,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define POP3_TX_BYTES 512
-#define POP3_RX_BYTES 512    /* RFC 2449 section 4: a reply line; a longer one is cut. */
+#define POP3_TX_BYTES 400
+#define POP3_RX_BYTES 400    /* Of a reply line; RFC 2449 section 4 has up to 512: it is cut. */
 #define POP3_TEXT_BYTES 160  /* What is kept of the server's own words. */
 #define POP3_UID_BYTES 71    /* RFC 1939 section 7: 70 characters; with NUL. */
-#define POP3_REQUESTS_MAX 8  /* Asked for and not yet answered. */
+#define POP3_REQUESTS_MAX 4  /* Asked for and not yet answered. */
 
 enum pop3_stage {
     POP3_STAGE_GREETING,

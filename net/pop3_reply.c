@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define CUT_BYTES_MAX 65536 /* What is thrown away of a reply's lines before that is no POP3. */
-#define LINE_KEPT 384       /* What stays of a line that is longer than rx. */
+#define LINE_KEPT 320       /* What stays of a line that is longer than rx. */
 #define LINE_SHOWN 100      /* Of what is not POP3. */
 
 _Static_assert(LINE_KEPT + 64 <= POP3_RX_BYTES, "no room for the rest of a long line");

@@ -44,7 +44,7 @@
 
 /* Memory. The heap holds what is being sent; the pool what was received and not yet read. */
 #define MEM_ALIGNMENT __SIZEOF_POINTER__ /* 4 on the boards, 8 where the tests run. */
-#define MEM_SIZE 3840
+#define MEM_SIZE 3328
 #define MEMP_NUM_PBUF 4
 #define PBUF_POOL_BUFSIZE 512
 #define PBUF_POOL_SIZE 7

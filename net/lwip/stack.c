@@ -1,7 +1,5 @@
 #include "net/lwip/stack.h"
 
-#include "net/lwip/hooks.h"
-
 #include "lwip/apps/sntp.h"
 #include "lwip/dhcp.h"
 #include "lwip/dns.h"
@@ -315,8 +313,9 @@ void stack_status(struct network_status *status)
     status->tx_dropped = stats.tx_dropped;
 }
 
-err_t stack_host(const char *name, ip_addr_t *address)
+int8_t stack_host(const char *name, void *ip_addr)
 {
+    ip_addr_t *address = ip_addr;
     uint32_t found;
 
     if (stack.params.host == NULL || !stack.params.host(name, &found)) {

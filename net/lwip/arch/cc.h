@@ -12,6 +12,7 @@
 uint32_t stack_random(void);
 uint16_t stack_dns_port(void);
 uint16_t stack_sntp_port(void);
+int8_t stack_host(const char *name, void *ip_addr); /* ERR_OK: a name that needs no DNS. */
 void stack_assert(int line) __attribute__((noreturn));
 void stack_sntp_time(uint32_t unix_s, uint32_t fraction);
 
