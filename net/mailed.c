@@ -38,6 +38,55 @@ enum otp {
     OTP_OVER = 8 /* Added: the mail's signature has begun. */
 };
 
+/* What is wrong: places in the list below. Up to BAD_SIGNATURE it is E_SECURITY, up to BAD_TEXT
+ * E_SPACE, then E_INVALID. */
+enum bad {
+    BAD_NO_KEY,
+    BAD_NO_PUBLIC,
+    BAD_NO_OTP,
+    BAD_SIGNATURE,
+    BAD_COMMAND,
+    BAD_TEXT,
+    BAD_LINES,
+    BAD_VERSION,
+    BAD_DEVICE,
+    BAD_COUNTER,
+    BAD_BLANK,
+    BAD_PAYLOAD,
+    BAD_LENGTH,
+    BAD_BASE64,
+    BAD_CUT,
+    BAD_DASHES,
+    BAD_END,
+    BAD_TWO,
+    BAD_OTP,
+    BAD_OTP_CUT,
+    BAD_OTP_ALONE,
+};
+
+static const char bads[] = "no command_key is configured\0"
+                           "no command_public_key is configured\0"
+                           "one-time passwords are not configured\0"
+                           "the signature is wrong\0"
+                           "the command is longer than 199 bytes\0"
+                           "the text is longer than 32768 bytes\0"
+                           "the payload's lines are not tocsin, device, counter, command\0"
+                           "the payload is not of version 1\0"
+                           "the device is not 16 hexadecimal digits\0"
+                           "the counter is not a number from 1 to 4294967295\0"
+                           "no empty line stands behind the command\0"
+                           "the payload ends before its command\0"
+                           "the signature is too long\0"
+                           "the block is not base64\0"
+                           "the block is cut short\0"
+                           "a line of dashes in the block is damaged\0"
+                           "the block has no end\0"
+                           "there are two orders in it\0"
+                           "that is no one-time password\0"
+                           "the one-time password is cut short\0"
+                           "no command stands with the one-time password";
+
+_Static_assert(MAILED_COMMAND_BYTES == 200 && MAILED_TEXT_MAX == 32768, "as the sentences say");
 _Static_assert(MAILED_LINE_BYTES <= UINT8_MAX, "positions in a line are bytes");
 
 static const char mark_begin[] = "BEGINTOCSINCOMMAND";
@@ -50,21 +99,21 @@ void mailed_init(struct mailed *mailed, const struct mailed_keys *keys)
     mailed->state.keys = keys;
 }
 
-static void refuse(struct mailed *mailed, int error, const char *why)
+static void refuse(struct mailed *mailed, enum bad bad)
 {
     mailed->proof = MAILED_REFUSED;
-    mailed->error = error;
-    mailed->why = why;
+    mailed->error = bad <= BAD_SIGNATURE ? E_SECURITY : bad <= BAD_TEXT ? E_SPACE : E_INVALID;
+    mailed->why = text_item(bads, bad);
 }
 
 /* In the block: nothing behind it matters any more. */
-static void refuse_block(struct mailed *mailed, int error, const char *why)
+static void refuse_block(struct mailed *mailed, enum bad bad)
 {
-    refuse(mailed, error, why);
+    refuse(mailed, bad);
     mailed->state.place = PLACE_REFUSED;
 }
 
-/* Lines: each is folded as it comes in. */
+/* ---- lines: each is folded as it comes in ---- */
 
 static void line_add(struct mailed_state *state, char c)
 {
@@ -98,7 +147,7 @@ static void line_clear(struct mailed_state *state)
     state->line_cut = false;
 }
 
-/* The payload. */
+/* ---- the payload ---- */
 
 /* What stands behind a key; NULL: the line has another one. */
 static const char *value_of(const char *line, const char *key)
@@ -135,35 +184,34 @@ static void payload_line(struct mailed *mailed)
 
     if (state->field == FIELD_BLANK) {
         if (line[0] != '\0') {
-            refuse_block(mailed, E_INVALID, "no empty line stands behind the command");
+            refuse_block(mailed, BAD_BLANK);
         }
     } else {
         value = value_of(line, text_item(keys, state->field));
         if (value == NULL) {
-            refuse_block(mailed, E_INVALID,
-                         "the payload's lines are not tocsin, device, counter, command");
+            refuse_block(mailed, BAD_LINES);
             return;
         }
     }
     switch ((enum field)state->field) {
     case FIELD_VERSION:
         if (strcmp(value, "1") != 0) {
-            refuse_block(mailed, E_INVALID, "the payload is not of version 1");
+            refuse_block(mailed, BAD_VERSION);
         }
         break;
     case FIELD_DEVICE:
         if (!device_read(mailed, value)) {
-            refuse_block(mailed, E_INVALID, "the device is not 16 hexadecimal digits");
+            refuse_block(mailed, BAD_DEVICE);
         }
         break;
     case FIELD_COUNTER:
         if (!text_parse_u32(value, UINT32_MAX, &mailed->counter) || mailed->counter == 0) {
-            refuse_block(mailed, E_INVALID, "the counter is not a number from 1 to 4294967295");
+            refuse_block(mailed, BAD_COUNTER);
         }
         break;
     case FIELD_COMMAND:
         if (state->line_cut || !text_copy(mailed->command, sizeof mailed->command, value)) {
-            refuse_block(mailed, E_SPACE, "the command is longer than 199 bytes");
+            refuse_block(mailed, BAD_COMMAND);
         }
         break;
     default:
@@ -194,7 +242,7 @@ static void payload_char(struct mailed *mailed, char c)
         return;
     }
     if (++mailed->text_bytes > MAILED_TEXT_MAX) {
-        refuse_block(mailed, E_SPACE, "the text is longer than 32768 bytes");
+        refuse_block(mailed, BAD_TEXT);
         return;
     }
     state->line[state->line_size++] = c;
@@ -215,14 +263,14 @@ static void payload_end(struct mailed *mailed)
         return;
     }
     if (state->field <= FIELD_COMMAND) {
-        refuse_block(mailed, E_INVALID, "the payload ends before its command");
+        refuse_block(mailed, BAD_PAYLOAD);
         return;
     }
     text_flush(state);
     digest_sha256_end(&state->sha256, mailed->hash);
 }
 
-/* The block. */
+/* ---- the block ---- */
 
 static void begin_block(struct mailed *mailed)
 {
@@ -249,9 +297,7 @@ static void verify(struct mailed *mailed)
     bool good;
 
     if ((is_hmac ? keys->hmac : keys->public) == NULL) {
-        refuse_block(mailed, E_SECURITY,
-                     is_hmac ? "no command_key is configured"
-                             : "no command_public_key is configured");
+        refuse_block(mailed, is_hmac ? BAD_NO_KEY : BAD_NO_PUBLIC);
         return;
     }
     if (is_hmac) {
@@ -262,7 +308,7 @@ static void verify(struct mailed *mailed)
                                    state->signature_size);
     }
     if (!good) {
-        refuse_block(mailed, E_SECURITY, "the signature is wrong");
+        refuse_block(mailed, BAD_SIGNATURE);
         return;
     }
     mailed->proof = MAILED_SIGNED;
@@ -286,7 +332,7 @@ static void decoded(struct mailed *mailed, const uint8_t *bytes, unsigned size)
         memcpy(state->signature + state->signature_size, bytes, size);
         state->signature_size = (uint8_t)(state->signature_size + size);
     } else {
-        refuse_block(mailed, E_INVALID, "the signature is too long");
+        refuse_block(mailed, BAD_LENGTH);
     }
 }
 
@@ -297,31 +343,34 @@ static void base64_char(struct mailed *mailed, char c)
     struct mailed_state *state = &mailed->state;
     int value = base64_value(c);
     uint8_t bytes[3];
+    unsigned size = 0;
 
     if (c == '=' && (state->group_size == 2 || state->group_size == 3)) {
-        state->padding++;
         value = 0;
-    } else if (value < 0 || state->padding > 0) {
-        refuse_block(mailed, E_INVALID, "the block is not base64");
+    } else if (value < 0 || state->padded) {
+        refuse_block(mailed, BAD_BASE64);
         return;
+    } else {
+        state->group_bytes = state->group_size; /* 3 of a full group, which a '=' leaves as is. */
     }
+    state->padded = c == '=';
     state->group = state->group << 6 | (uint32_t)value;
     if (++state->group_size < 4) {
         return;
     }
-    state->group_size = 0;
-    if ((state->group & (state->padding == 2 ? 0xFFFFu : state->padding == 1 ? 0xFFu : 0u)) != 0) {
-        refuse_block(mailed, E_INVALID, "the block is not base64");
-        return;
+    for (unsigned i = 0; i < 3; i++) {
+        uint8_t byte = (uint8_t)(state->group >> (16 - 8 * i));
+
+        if (i < state->group_bytes) {
+            bytes[size++] = byte;
+        } else if (byte != 0) {
+            refuse_block(mailed, BAD_BASE64);
+            return;
+        }
     }
-    bytes[0] = (uint8_t)(state->group >> 16);
-    bytes[1] = (uint8_t)(state->group >> 8);
-    bytes[2] = (uint8_t)state->group;
-    state->group = 0;
-    decoded(mailed, bytes, 3u - state->padding);
-    if (state->padding > 0) {
-        state->group_size = 4; /* Full: whatever comes is too much. */
-    }
+    /* A padded group stays full: whatever comes is too much. */
+    state->group_size = state->padded ? 4 : 0;
+    decoded(mailed, bytes, size);
 }
 
 /* A mark was whole: what stands between this one and the next comes in now. */
@@ -330,11 +379,11 @@ static void mark_end_reached(struct mailed *mailed)
     struct mailed_state *state = &mailed->state;
 
     if (state->group_size % 4 != 0) {
-        refuse_block(mailed, E_INVALID, "the block is cut short");
+        refuse_block(mailed, BAD_CUT);
         return;
     }
     state->group_size = 0;
-    state->padding = 0;
+    state->padded = false;
     state->mark = 0;
     state->mark_over = true;
     switch ((enum place)state->place) {
@@ -351,7 +400,7 @@ static void mark_end_reached(struct mailed *mailed)
         verify(mailed);
         break;
     default:
-        refuse_block(mailed, E_INVALID, "there are two orders in it");
+        refuse_block(mailed, BAD_TWO);
         break;
     }
 }
@@ -373,7 +422,7 @@ static void block_char(struct mailed *mailed, char c)
         if (state->mark > 1 && mark[state->mark - 1] == '\0') {
             mark_end_reached(mailed);
         } else if (inside && state->mark > 1) {
-            refuse_block(mailed, E_INVALID, "a line of dashes in the block is damaged");
+            refuse_block(mailed, BAD_DASHES);
         } else {
             state->mark = 1;
         }
@@ -391,13 +440,13 @@ static void block_char(struct mailed *mailed, char c)
             mark_end_reached(mailed);
         }
     } else if (inside) {
-        refuse_block(mailed, E_INVALID, "a line of dashes in the block is damaged");
+        refuse_block(mailed, BAD_DASHES);
     } else {
         state->mark = 0;
     }
 }
 
-/* A mail without a block. */
+/* ---- a mail without a block ---- */
 
 /* Takes what stands in the mail's first line, or behind the response, as the command. */
 static void otp_command(struct mailed *mailed, const char *command)
@@ -415,7 +464,7 @@ static bool otp_response(struct mailed *mailed, const char *line)
 
     state->otp = OTP_REFUSED;
     if (!state->keys->otp) {
-        refuse(mailed, E_SECURITY, "one-time passwords are not configured");
+        refuse(mailed, BAD_NO_OTP);
         return false;
     }
     while (*text == ' ' || *text == ':') {
@@ -427,7 +476,7 @@ static bool otp_response(struct mailed *mailed, const char *line)
         return true;
     }
     if (size < 0) {
-        refuse(mailed, E_INVALID, "that is no one-time password");
+        refuse(mailed, BAD_OTP);
         return false;
     }
     state->otp = OTP_READ;
@@ -480,13 +529,13 @@ static void otp_end(struct mailed *mailed)
     }
     switch ((enum otp)(state->otp & ~OTP_OVER)) {
     case OTP_PARTIAL:
-        refuse(mailed, E_INVALID, "the one-time password is cut short");
+        refuse(mailed, BAD_OTP_CUT);
         break;
     case OTP_READ:
         if (mailed->command[0] == '\0') {
-            refuse(mailed, E_INVALID, "no command stands with the one-time password");
+            refuse(mailed, BAD_OTP_ALONE);
         } else if (state->command_cut) {
-            refuse(mailed, E_SPACE, "the command is longer than 199 bytes");
+            refuse(mailed, BAD_COMMAND);
         } else {
             mailed->proof = MAILED_OTP;
             digest_sha256_init(&sha256);
@@ -500,7 +549,7 @@ static void otp_end(struct mailed *mailed)
     }
 }
 
-/* Characters. */
+/* ---- characters ---- */
 
 static void take_char(struct mailed *mailed, char c)
 {
@@ -518,29 +567,46 @@ static void take_char(struct mailed *mailed, char c)
     }
 }
 
-/* A character of several bytes, as a number that is written like them. */
+/* What mail programs and phones put in the place of ASCII, by code points: as a blank, a dash, two
+ * (the em dash that phones make of them), a line's end, or nothing at all. */
+static const struct {
+    uint16_t first, last;
+    char as[2];
+} wides[] = {
+    {0x00A0, 0x00A0, " "},  /* No-break space. */
+    {0x00AD, 0x00AD, ""},   /* Soft hyphen. */
+    {0x2000, 0x200A, " "},  /* Wide and thin spaces. */
+    {0x200B, 0x200F, ""},   /* Joiners, direction marks. */
+    {0x2010, 0x2013, "-"},  /* Hyphens, the en dash. */
+    {0x2014, 0x2014, "="},  /* The em dash. */
+    {0x2015, 0x2015, "-"},  /* Horizontal bar. */
+    {0x2028, 0x2029, "\n"}, /* Line and paragraph separators. */
+    {0x202A, 0x202E, ""},   /* Directions. */
+    {0x202F, 0x202F, " "},  /* Narrow no-break space. */
+    {0x2060, 0x2060, ""},   /* Word joiner. */
+    {0x2212, 0x2212, "-"},  /* Minus. */
+    {0x3000, 0x3000, " "},  /* Ideographic space. */
+    {0xFEFF, 0xFEFF, ""},   /* Byte order mark. */
+};
+
+/* A character of two bytes or more, as a number that is written like them. */
 static void take_wide(struct mailed *mailed, uint32_t wide)
 {
-    const char *as = NULL;
+    uint32_t point = (wide & 0x3F) | (wide >> 2 & 0xFC0) | (wide >> 4 & 0xF000);
 
-    if (wide == 0xC2A0 || (wide >= 0xE28080 && wide <= 0xE2808A) || wide == 0xE280AF ||
-        wide == 0xE38080) {
-        as = " "; /* U+00A0, U+2000 to 200A, 202F, 3000 */
-    } else if (wide == 0xE28094) {
-        as = "--"; /* The em dash that phones make of two. */
-    } else if ((wide >= 0xE28090 && wide <= 0xE28095) || wide == 0xE28892) {
-        as = "-"; /* U+2010 to 2015, and the minus sign 2212 */
-    } else if (wide == 0xE280A8 || wide == 0xE280A9) {
-        as = "\n"; /* Line and paragraph separator. */
-    } else if (wide == 0xC2AD || (wide >= 0xE2808B && wide <= 0xE2808F) ||
-               (wide >= 0xE280AA && wide <= 0xE280AE) || wide == 0xE281A0 || wide == 0xEFBBBF) {
-        as = ""; /* Soft hyphen, joiners and direction marks, byte order mark. */
-    }
-    if (as != NULL) {
-        for (; *as != '\0'; as++) {
-            take_char(mailed, *as);
+    for (size_t i = 0; i < sizeof wides / sizeof wides[0] && wide <= 0xFFFFFF; i++) {
+        if (point >= wides[i].first && point <= wides[i].last) {
+            char as = wides[i].as[0];
+
+            if (as == '=') {
+                as = '-';
+                take_char(mailed, as);
+            }
+            if (as != '\0') {
+                take_char(mailed, as);
+            }
+            return;
         }
-        return;
     }
     for (unsigned shift = 32; shift > 0; shift -= 8) {
         if (wide >> (shift - 8) != 0) {
@@ -580,6 +646,6 @@ void mailed_end(struct mailed *mailed)
     if (state->place == PLACE_TEXT) {
         otp_end(mailed);
     } else if (state->place == PLACE_PAYLOAD || state->place == PLACE_SIGNATURE) {
-        refuse_block(mailed, E_INVALID, "the block has no end");
+        refuse_block(mailed, BAD_END);
     }
 }

@@ -19,7 +19,9 @@ struct mailed_state {
     bool mark_over; /* Dashes behind it still belong to it. */
 
     /* Base64. */
-    uint8_t group_size, padding;
+    uint8_t group_size; /* Characters of the group of four. */
+    uint8_t group_bytes;
+    bool padded;
     uint32_t group;
     struct digest_sha256 sha256;
     struct digest_hmac hmac; /* If there is such a key. */

@@ -204,16 +204,24 @@ static void next_word(struct walk *walk)
  * is not there. */
 static int search(const char *word, unsigned index, struct walk *walk)
 {
+    bool is_short = word != NULL && word[OTP_WORD_LETTERS - 1] == 0;
+
     memset(walk, 0, sizeof *walk);
     for (; walk->index < OTP_DICTIONARY_WORDS; walk->index++) {
+        int order;
+
         if (walk->index == SHORT_WORDS) {
             /* The long ones begin anew, before the first string. */
             memset(walk->letter, 0, sizeof walk->letter);
         }
         next_word(walk);
-        if (word != NULL ? memcmp(walk->letter, word, OTP_WORD_LETTERS) == 0
-                         : walk->index == index) {
+        order = word != NULL ? memcmp(walk->letter, word, OTP_WORD_LETTERS)
+                             : (int)walk->index - (int)index;
+        if (order == 0) {
             return (int)walk->index;
+        }
+        if (order > 0 && is_short == (walk->index < SHORT_WORDS)) {
+            break; /* It would have stood before this one. */
         }
     }
     return -1;

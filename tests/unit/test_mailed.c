@@ -598,24 +598,6 @@ static void otp_mails(void **state)
         {"otp MILT VARY MAST OK SEES WENT\notp 99 ke1234 BB9E6AE1979D8FF4",
          "otp 99 ke1234 BB9E6AE1979D8FF4"},
     };
-    static const struct {
-        const char *mail;
-        int error;
-        const char *why;
-    } wrong[] = {
-        {"otp MILT VARY MAST OK SEES WENT\n", E_INVALID,
-         "no command stands with the one-time password"},
-        {"otp MILT VARY MAST OK SEES WENT\n> status\n-- \nstatus\n", E_INVALID,
-         "no command stands with the one-time password"},
-        {"otp MILT VARY MAST OK SEES\n", E_INVALID, "the one-time password is cut short"},
-        {"otp MILT VARY MAST OK\n-- \nSEES WENT\nstatus\n", E_INVALID,
-         "the one-time password is cut short"},
-        {"otp", E_INVALID, "the one-time password is cut short"},
-        {"otp MILT VARY MAST OK SEES WERE\nstatus\n", E_INVALID, "that is no one-time password"},
-        {"otp MILT VARY MAST OK SEES\nstatus\n", E_INVALID, "that is no one-time password"},
-        {"otp status\n", E_INVALID, "that is no one-time password"},
-    };
-    char mail[600];
     uint8_t named[200 + sizeof response], hash[DIGEST_SHA256_BYTES];
 
     (void)state;
@@ -637,11 +619,41 @@ static void otp_mails(void **state)
             assert_memory_equal(mailed->hash, hash, sizeof hash);
         }
     }
+}
+
+static void otp_refused(void **state)
+{
+    static const struct {
+        const char *mail;
+        int error;
+        const char *why;
+    } wrong[] = {
+        {"otp MILT VARY MAST OK SEES WENT\n", E_INVALID,
+         "no command stands with the one-time password"},
+        {"otp MILT VARY MAST OK SEES WENT\n> status\n-- \nstatus\n", E_INVALID,
+         "no command stands with the one-time password"},
+        {"otp MILT VARY MAST OK SEES\n", E_INVALID, "the one-time password is cut short"},
+        {"otp MILT VARY MAST OK\n-- \nSEES WENT\nstatus\n", E_INVALID,
+         "the one-time password is cut short"},
+        {"otp", E_INVALID, "the one-time password is cut short"},
+        {"otp MILT VARY MAST OK SEES WERE\nstatus\n", E_INVALID, "that is no one-time password"},
+        {"otp MILT VARY MAST OK SEES\nstatus\n", E_INVALID, "that is no one-time password"},
+        {"otp status\n", E_INVALID, "that is no one-time password"},
+    };
+
+    (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         bad(read_mail(&both, wrong[i].mail), wrong[i].error, wrong[i].why);
     }
     assert_int_equal(read_mail(&both, "status\n-- \notp MILT VARY MAST OK SEES WENT")->proof,
                      MAILED_NONE);
+}
+
+static void otp_long(void **state)
+{
+    char mail[600];
+
+    (void)state;
     /* A long line of a letter is no command; as a command it is too long. */
     snprintf(mail, sizeof mail, "otp MILT VARY MAST OK SEES WENT status\n%0500u\n", 7);
     assert_int_equal(read_mail(&both, mail)->proof, MAILED_OTP);
@@ -667,6 +679,7 @@ int main(void)
         cmocka_unit_test(plain),        cmocka_unit_test(faithful), cmocka_unit_test(forged),
         cmocka_unit_test(covered),      cmocka_unit_test(payloads), cmocka_unit_test(long_text),
         cmocka_unit_test(unconfigured), cmocka_unit_test(blocks),   cmocka_unit_test(otp_mails),
+        cmocka_unit_test(otp_refused),  cmocka_unit_test(otp_long),
     };
 
     memset(private_bytes, 0x5A, sizeof private_bytes);

@@ -2,6 +2,7 @@
  * dictionary, and what is no response. */
 #include "net/digest.h"
 #include "net/otp.h"
+#include "net/otp_dictionary.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -85,6 +86,41 @@ static void dictionary(void **state)
     digest_sha256_end(&digest, hash);
     hex(hash, sizeof hash, sum);
     assert_string_equal(sum, "46d3275be21196944429f7ce3ef95e4368fca4ba0dc9f35d01e96350f72e5549");
+}
+
+/* No string is a word that the list does not have: all of up to three letters, some of four. */
+static void no_words(void **state)
+{
+    unsigned found = 0;
+    uint32_t dice = 1;
+
+    (void)state;
+    for (unsigned i = 0; i < 27 * 27 * 27; i++) {
+        char word[OTP_WORD_LETTERS] = {(char)(i / 729), (char)(i / 27 % 27), (char)(i % 27), 0};
+        bool gap = false;
+
+        for (unsigned n = 0; n < 3; n++) {
+            gap = gap || (word[n] == 0 && n < 2 && word[n + 1] != 0) || word[0] == 0;
+            word[n] = (char)(word[n] == 0 ? '\0' : word[n] - 1 + 'A');
+        }
+        found += !gap && otp_dictionary_find(word) >= 0;
+        assert_true(!gap || otp_dictionary_find(word) < 0);
+    }
+    assert_int_equal(found, 571);
+    for (unsigned i = 0; i < 3000; i++) {
+        char word[OTP_WORD_LETTERS], there[OTP_WORD_LETTERS];
+        int number;
+
+        for (unsigned n = 0; n < sizeof word; n++) {
+            dice = dice * 1664525u + 1013904223u;
+            word[n] = (char)('A' + (dice >> 16) % 26);
+        }
+        number = otp_dictionary_find(word);
+        if (number >= 0) {
+            otp_dictionary_get((unsigned)number, there);
+            assert_memory_equal(there, word, sizeof word);
+        }
+    }
 }
 
 static void forms(void **state)
@@ -188,8 +224,8 @@ static void made(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(vectors), cmocka_unit_test(dictionary), cmocka_unit_test(forms),
-        cmocka_unit_test(refused), cmocka_unit_test(made),
+        cmocka_unit_test(vectors), cmocka_unit_test(dictionary), cmocka_unit_test(no_words),
+        cmocka_unit_test(forms),   cmocka_unit_test(refused),    cmocka_unit_test(made),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

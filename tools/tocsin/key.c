@@ -121,17 +121,18 @@ static void ecdsa_read(const char *path, const char *text, size_t size, struct k
     const br_ec_private_key *found;
 
     pem_read(path, text, size, &skey);
+    found = br_skey_decoder_get_ec(&skey);
     if (br_skey_decoder_last_error(&skey) != 0) {
         die("%s: it is not a private key that can be read here", path);
-    }
-    found = br_skey_decoder_get_ec(&skey);
-    if (found == NULL || found->curve != BR_EC_secp256r1 || found->xlen > sizeof key->number) {
+    } else if (found != NULL && found->curve == BR_EC_secp256r1 &&
+               found->xlen <= sizeof key->number) {
+        key->is_ecdsa = true;
+        memcpy(key->number, found->x, found->xlen);
+        key->private = (br_ec_private_key){BR_EC_secp256r1, key->number, found->xlen};
+        public_of(path, key);
+    } else {
         die("%s: it is not a key of P-256 (prime256v1); `tocsin key ecdsa FILE` makes one", path);
     }
-    key->is_ecdsa = true;
-    memcpy(key->number, found->x, found->xlen);
-    key->private = (br_ec_private_key){BR_EC_secp256r1, key->number, found->xlen};
-    public_of(path, key);
 }
 
 void key_read(const char *path, struct key *key)
