@@ -22,7 +22,7 @@ static const char key_strings[] = CONFIG_KEYS(KEY_STRINGS, OLD_STRINGS);
 static const char fault_words[] = CONFIG_FAULTS(FAULT_WORDS);
 
 _Static_assert(CONFIG_KEY_COUNT <= CONFIG_KEY_MAX, "the reader has a line number for each key");
-_Static_assert(sizeof(struct config) <= 3520, "what config.h promises");
+_Static_assert(sizeof(struct config) <= 3200, "what config.h promises");
 _Static_assert(sizeof(struct config_reader) <= 1040, "what config.h promises");
 _Static_assert(CONFIG_TEXT_BYTES < UINT16_MAX, "line numbers are 16 bits wide");
 

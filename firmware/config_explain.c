@@ -10,6 +10,10 @@
 #define NUMBER_(macro) #macro
 #define NUMBER(macro) NUMBER_(macro)
 
+#define TOO_LONG "too long: with its domain, expected at most 95 bytes"
+
+_Static_assert(CONFIG_MAILBOX_BYTES == 96, "what TOO_LONG says");
+
 #define ANY (-1) /* Any key, or none: the last row of its fault. */
 
 static const struct {
@@ -28,9 +32,9 @@ static const struct {
     {CONFIG_MANY, CONFIG_KEY_sntp, "too many servers: expected at most 2"},
     {CONFIG_MANY, ANY, "more certificates than fit: expected at most " NUMBER(CONFIG_CA_MAX)},
     {CONFIG_LONG, CONFIG_KEY_to, "too long once rewrite_domain is appended"},
-    {CONFIG_LONG, CONFIG_KEY_from, "too long once rewrite_domain is appended"},
-    {CONFIG_LONG, CONFIG_KEY_mailbox, "too long: expected an address of at most 95 bytes"},
-    {CONFIG_LONG, CONFIG_KEY_answer_to, "too long once rewrite_domain is appended"},
+    {CONFIG_LONG, CONFIG_KEY_from, TOO_LONG},
+    {CONFIG_LONG, CONFIG_KEY_mailbox, TOO_LONG},
+    {CONFIG_LONG, CONFIG_KEY_answer_to, TOO_LONG},
     {CONFIG_LONG, ANY,
      "the line is too long: expected at most " NUMBER(CONFIG_LINE_BYTES) " bytes"},
     {CONFIG_MISSING, CONFIG_KEY_to, "missing; expected root = ADDRESS, who gets the alerts"},
@@ -89,7 +93,7 @@ static const struct {
 
 static const char *const expected[] = {
     [CONFIG_MAILBOXES] = "addresses like admin@example.com, parted by commas",
-    [CONFIG_MAILBOX] = "an address like router@example.com",
+    [CONFIG_MAILBOX] = "an address like router@example.com of at most ",
     [CONFIG_TEXT] = "UTF-8 text of at most ",
     [CONFIG_SECRET] = "UTF-8 text of at most ",
     [CONFIG_HMAC_KEY] = "64 hexadecimal digits, like `openssl rand -hex 32` prints",
@@ -133,7 +137,7 @@ static const char *const expected[] = {
 void config_value_expected(const struct config_key *key, struct text *out)
 {
     text_add(out, expected[key->type]);
-    if (key->type == CONFIG_TEXT || key->type == CONFIG_SECRET) {
+    if (key->type == CONFIG_TEXT || key->type == CONFIG_SECRET || key->type == CONFIG_MAILBOX) {
         text_format(out, "%u bytes", (unsigned)key->limit - 1);
     } else if (key->type == CONFIG_SECONDS || key->type == CONFIG_NUMBER ||
                key->type == CONFIG_PORT) {

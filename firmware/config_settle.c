@@ -101,7 +101,10 @@ static void settle_from(struct config_reader *reader)
     if (!config_written(reader, CONFIG_KEY_from)) {
         const char *source = default_from(config);
 
-        (void)text_copy(from, sizeof config->from, source);
+        if (!text_copy(from, sizeof config->from, source)) {
+            config_fail(reader, CONFIG_KEY_from, CONFIG_LONG);
+            return;
+        }
         if (source == config->hostname) {
             from[strcspn(from, ".")] = '\0';
         } else if (source == config->to) {
@@ -234,9 +237,8 @@ static void settle_mailbox(struct config_reader *reader)
 
     if (config_written(reader, CONFIG_KEY_mailbox)) {
         complete_member(reader, CONFIG_KEY_mailbox);
-    } else if (config_written(reader, CONFIG_KEY_pop3) &&
-               !text_copy(config->mailbox, sizeof config->mailbox, config->from)) {
-        config_fail(reader, CONFIG_KEY_mailbox, CONFIG_LONG);
+    } else if (config_written(reader, CONFIG_KEY_pop3)) {
+        memcpy(config->mailbox, config->from, sizeof config->mailbox);
     }
     complete_member(reader, CONFIG_KEY_answer_to);
 }
