@@ -7,8 +7,9 @@
  *
  * The mail bears a token in its subject and waits in the queue like an answer (answer.h). A person
  * sees each stage and how long it took, and may end it by ^C. A self test that fails is an alert,
- * as is the first one that succeeds again; the first one of all is run at once. A reset ends a
- * round trip; a self test then begins anew. Cost: sizeof(struct roundtrip), under 90 bytes.
+ * which goes by the second mail server if there is one, as is the first one that succeeds again;
+ * the first one of all is run at once. A reset ends a round trip; a self test then begins anew.
+ * Cost: sizeof(struct roundtrip), under 90 bytes.
  */
 #ifndef TOCSIN_FIRMWARE_ROUNDTRIP_H
 #define TOCSIN_FIRMWARE_ROUNDTRIP_H

@@ -87,6 +87,11 @@ static void run_s(uint32_t seconds)
     sim_device_run(&device, (uint64_t)seconds * 1000);
 }
 
+static void say(const char *text)
+{
+    app_datagram(&device.app, text, strlen(text), 0x0600000A); /* 10.0.0.6 */
+}
+
 /* --- By a person --- */
 
 static void test_round_trip(void **state)
@@ -248,6 +253,20 @@ static void test_self_test(void **state)
     assert_int_equal(taken("round trip"), 3);
 }
 
+/* The server that took the mail and lost it is not the first choice to tell of it. */
+static void test_self_test_second_server(void **state)
+{
+    (void)state;
+    begin(SMTP POP3 "self_test = daily\nmailhub2 = other.example.test:25\ntls2 = off\n");
+    run_s(3700);
+    assert_true(on_screen("alert 1 accepted by mail.example.test"));
+    assert_true(on_screen("alert 2 accepted by other.example.test"));
+    assert_int_equal(taken("the self test failed"), 1);
+    say("<27>gate: the next one");
+    run_s(10);
+    assert_true(on_screen("alert 3 accepted by mail.example.test"));
+}
+
 static void test_self_test_not_accepted(void **state)
 {
     (void)state;
@@ -281,11 +300,6 @@ static void test_self_test_gives_way(void **state)
 }
 
 /* --- Mutes --- */
-
-static void say(const char *text)
-{
-    app_datagram(&device.app, text, strlen(text), 0x0600000A); /* 10.0.0.6 */
-}
 
 static void test_mute(void **state)
 {
@@ -462,6 +476,7 @@ int main(void)
         cmocka_unit_test_teardown(test_no_way, end),
         cmocka_unit_test_teardown(test_answer_lost, end),
         cmocka_unit_test_teardown(test_self_test, end),
+        cmocka_unit_test_teardown(test_self_test_second_server, end),
         cmocka_unit_test_teardown(test_self_test_not_accepted, end),
         cmocka_unit_test_teardown(test_self_test_gives_way, end),
         cmocka_unit_test_teardown(test_mute, end),
