@@ -327,10 +327,10 @@ static void verdict(struct app *app, struct text *out)
             not_after_unix_s(app, i) != 0 && certificate_days(app, i) < CERTIFICATE_DAYS ? 8u : 0;
     }
     found |= app->poller.failures >= POLLS_FAILED ? 16u : 0;
-    found |=
-        app->authority.otp_seed[0] != '\0' && authority_otp_left(&app->authority) < AUTHORITY_OTP_FEW
-            ? 32u
-            : 0;
+    found |= app->authority.otp_seed[0] != '\0' &&
+                     authority_otp_left(&app->authority) < AUTHORITY_OTP_FEW
+                 ? 32u
+                 : 0;
     found |= app->diary.self_test_failed ? 64u : 0;
     found |= app->journal.problem != NULL || wear.max > ERASES_MAX ? 128u : 0;
     for (unsigned i = 0; found >> i != 0; i++) {
@@ -722,11 +722,12 @@ enum made {
     MADE_STACK,
     MADE_COUNT
 };
-static const char made_names[] = "unix_s\0uptime_s\0clock_correction_ms\0queue_waiting\0"
-                                 "queue_given_up\0queue_oldest_s\0frames_in\0frames_out\0"
-                                 "frames_dropped\0certificate_days_smtp\0certificate_days_smtp2\0"
-                                 "certificate_days_pop3\0otp_left\0flash_erases_min\0"
-                                 "flash_erases_max\0stack_used_bytes";
+static const char made_names[] =
+    "unix_s\0uptime_s\0clock_correction_ms\0queue_waiting\0"
+    "queue_given_up\0queue_oldest_s\0frames_in\0frames_out\0"
+    "frames_dropped\0certificate_days_smtp\0certificate_days_smtp2\0"
+    "certificate_days_pop3\0one_time_passwords_left\0flash_erases_min\0"
+    "flash_erases_max\0stack_used_bytes";
 
 static uint32_t made_value(struct app *app, unsigned made)
 {

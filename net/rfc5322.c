@@ -589,6 +589,7 @@ static void put_signature(struct out *out, const struct rfc5322_fields *fields)
         body(out, fields->address);
     }
     end_line(out);
+    body(out, "tocsin ");
     body(out, fields->version);
     body(out, " on ");
     body_line(out, fields->board);

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -508,7 +510,8 @@ static void test_csv(void **state)
     has(text, "\nunix_s,1800000003\nuptime_s,3\nclock_correction_ms,-5\nqueue_waiting,0\n");
     has(text, "\nboots,1\naccepted,0\n");
     has(text, "\nsyslog_received,4000000000\n");
-    has(text, "\notp_left,0\nflash_erases_min,0\nflash_erases_max,1\nstack_used_bytes,");
+    has(text,
+        "\none_time_passwords_left,0\nflash_erases_min,0\nflash_erases_max,1\nstack_used_bytes,");
     for (const char *at = strstr(text, "unix_s"); *at != '\0'; at++) {
         commas += *at == ',';
         lines += *at == '\n';
@@ -540,6 +543,64 @@ static void test_mail(void **state)
     assert_null(strstr(device.server.commands, "SIZE="));
 }
 
+static void write_file(const char *path, const char *bytes, size_t size)
+{
+    FILE *file = fopen(path, "wb");
+
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* What Python's e-mail and CSV packages make of it: tests/check_mail.py. */
+static void test_python_reads_it(void **state)
+{
+    static const char *const to[] = {"phone@example.test"};
+    static const char expected[] =
+        "text: All is well.\nsubject: [router1] report 2027-01-15\nautomatic: generated\n"
+        "thread: \nattachment: counters.csv\n/Next report: 2027-01-16 07:00:00 +0000\n"
+        "end: -- /router1 at 10.2.0.9/tocsin 0.1.0 on sim\n";
+    static char mail[16384];
+    char live_line[RFC5322_DIGEST_LINE_BYTES];
+    struct alert alert;
+    struct answer_parts parts;
+    struct rfc5322_fields fields = {
+        .alert = &alert,
+        .from = "router1@example.test",
+        .from_name = "",
+        .to = to,
+        .to_count = 1,
+        .device = "router1",
+        .board = "sim",
+        .version = "0.1.0",
+        .message_id = "1@router1",
+        .address = "10.2.0.9",
+        .unix_s = FRIDAY,
+        .attempt = 1,
+        .live_line = live_line,
+    };
+    struct rfc5322 composer;
+    size_t size = 0, got;
+
+    (void)state;
+    begin(DAILY, FRIDAY);
+    sim_device_run(&device, 3000);
+    app_log(&device.app, "a line with = and \xD0\xA1, so long that it has to be broken: %s",
+            "From here to the end of a log's line, which is far behind the end of this one");
+    answer_make(&device.app, &alert, "report", "the report that is due", NULL, NULL);
+    answer_unpack(&alert, &parts);
+    answer_fields(&device.app, &alert, &parts, &fields);
+    rfc5322_init(&composer, &fields);
+    while ((got = rfc5322_read(&composer, (uint8_t *)mail + size, 100)) > 0) {
+        size += got;
+        assert_in_range(size, 1, sizeof mail - 100);
+    }
+    assert_true(mkdir("report-mails", 0777) == 0 || access("report-mails", W_OK) == 0);
+    write_file("report-mails/report.eml", mail, size);
+    write_file("report-mails/report.expect", expected, sizeof expected - 1);
+    assert_int_equal(system("python3 " TESTS_DIR "/check_mail.py report-mails"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -558,6 +619,7 @@ int main(void)
         cmocka_unit_test_teardown(test_verdict, end),
         cmocka_unit_test_teardown(test_csv, end),
         cmocka_unit_test_teardown(test_mail, end),
+        cmocka_unit_test_teardown(test_python_reads_it, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

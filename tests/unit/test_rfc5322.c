@@ -552,6 +552,7 @@ static struct rfc5322_fields live_fields(struct alert *alert, struct live *live)
     strcpy(alert->app, "status");
     strcpy(alert->text, "not to be seen");
     alert->host[0] = alert->sender[0] = '\0';
+    fields.version = "0.1.0"; /* As the firmware gives it. */
     fields.subject = "Re: status";
     fields.live = true;
     fields.live_line = live->kept;
@@ -590,7 +591,7 @@ static void test_live(void **state)
                                    "\r\n"
                                    "--=20\r\n"
                                    "router1 at 10.0.2.15\r\n"
-                                   "Tocsin 0.1.0 on emcraft-sf2\r\n";
+                                   "tocsin 0.1.0 on emcraft-sf2\r\n";
     static char mail[MAIL_BYTES];
     struct alert alert = plain_alert();
     struct live live = {.line = line, .count = 6};
@@ -618,7 +619,7 @@ static void test_attachment(void **state)
                                    "\r\n"
                                    "--=20\r\n"
                                    "router1\r\n"
-                                   "Tocsin 0.1.0 on emcraft-sf2\r\n"
+                                   "tocsin 0.1.0 on emcraft-sf2\r\n"
                                    "\r\n"
                                    "--=_tocsin\r\n"
                                    "Content-Type: text/csv; header=present; charset=utf-8\r\n"
@@ -1067,7 +1068,7 @@ static void write_live(struct golden *golden)
         snprintf(
             expected, sizeof expected,
             "text: ok\n@1: %s\n@2: --=_tocsin\n@3: --\n@4: .\n@5: %s\n@6: \n"
-            "end: -- /router1 at 10.0.2.15/Tocsin 0.1.0 on emcraft-sf2\n"
+            "end: -- /router1 at 10.0.2.15/tocsin 0.1.0 on emcraft-sf2\n"
             "subject: %s\nthread: %s\nautomatic: %s\nimportance: normal\nattachment: %s\n"
             "csv: %s\n",
             line[1], line[5], i % 3 == 0 ? "Re: " WORD_CYRILLIC "  Bcc: evil@example.com" : "Re: x",
