@@ -31,11 +31,6 @@ static const char command_words[] =
 #define DAY_S 86400
 #define SCHEDULE_S_MIN 600 /* More often is a flood. */
 
-/* A public key in base64 begins so: AlgorithmIdentifier of P-256 and the point's format (RFC 5480
- * sections 2.1.1 and 2.2), 27 bytes. What follows are the point's 64. */
-static const char public_key_start[] = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE";
-#define PUBLIC_KEY_DER_BYTES 91
-
 /* Which word of the list; -1: none. */
 static int find_word(const char *list, const char *word)
 {
@@ -406,9 +401,9 @@ bool config_chain_parse(char *text, struct config_chain *chain)
 
 static bool set_public_key(struct config *config, const char *value)
 {
-    uint8_t der[PUBLIC_KEY_DER_BYTES];
+    uint8_t der[DIGEST_SPKI_BYTES];
 
-    config->command_public_set = base64_decode(value, der, sizeof der) == PUBLIC_KEY_DER_BYTES &&
+    config->command_public_set = base64_decode(value, der, sizeof der) == DIGEST_SPKI_BYTES &&
                                  digest_public_parse(der, sizeof der, config->command_public) == 0;
     return config->command_public_set;
 }
@@ -714,10 +709,11 @@ static void show_commands(uint32_t set, struct text *out)
 static void show_public_key(const struct config *config, struct text *out)
 {
     struct base64 base64 = base64_begin(out);
+    uint8_t der[DIGEST_SPKI_BYTES];
 
     if (config->command_public_set) {
-        text_add(out, public_key_start);
-        base64_add(&base64, config->command_public, sizeof config->command_public);
+        digest_public_write(config->command_public, der);
+        base64_add(&base64, der, sizeof der);
         base64_end(&base64);
     }
 }
