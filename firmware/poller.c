@@ -22,10 +22,9 @@
 #define SESSION_MS_END 720000 /* ... or is cut off: nobody's alerts wait for a slow server. */
 #define YIELD_MS_MAX 5000     /* How long an alert that is due waits for the message in hand. */
 #define FIRST_MS_MAX 3000     /* From the start to the first session. */
-#define BACKOFF_MS_MIN 1000
-#define FAST_MS 600000   /* How long `poll_fast` holds after an order or a report. */
-#define FAILURES_ALERT 8 /* Sessions in a row; then a person is told. */
-#define LATER_MS 60000   /* What is to wait is looked at again after this. */
+#define FAST_MS 600000        /* How long `poll_fast` holds after an order or a report. */
+#define FAILURES_ALERT 8      /* Sessions in a row; then a person is told. */
+#define LATER_MS 60000        /* What is to wait is looked at again after this. */
 
 enum step {
     STEP_LOGIN,
@@ -713,19 +712,6 @@ static uint64_t jittered(struct app *app, uint32_t ms)
     return ms - ms / 10 + random_u32(&app->random) % (ms / 5 + 1);
 }
 
-/* Anything up to a step that doubles, as the sender does it. */
-static uint32_t backoff_ms(struct app *app, unsigned failures)
-{
-    uint32_t step_ms = app->config.retry_min_s * 1000;
-    uint32_t most_ms = app->config.retry_max_s * 1000;
-
-    for (unsigned i = 1; i < failures && step_ms < most_ms; i++) {
-        step_ms *= 2;
-    }
-    step_ms = step_ms < most_ms ? step_ms : most_ms;
-    return BACKOFF_MS_MIN + random_u32(&app->random) % (step_ms - BACKOFF_MS_MIN + 1);
-}
-
 /* When to look again after a good session. */
 static uint64_t next_ms(struct app *app, uint64_t now_ms)
 {
@@ -774,7 +760,7 @@ static void session_failed(struct app *app, uint64_t now_ms)
 
     poller->failed++;
     count_up(&poller->failures);
-    wait_ms = backoff_ms(app, poller->failures);
+    wait_ms = sender_backoff_ms(&app->sender, poller->failures);
     poller->next_ms = now_ms + wait_ms;
     if (poller->next_ms < poller->login_ms) {
         poller->next_ms = poller->login_ms;

@@ -99,7 +99,7 @@ static void report_failure(struct sender *sender, bool goes_on, uint64_t now_ms)
 
 /* Exponential backoff between the configured bounds, with full jitter: anything up to the step, so
  * that a street of devices does not come back in one second, nor in one rhythm. */
-static uint64_t backoff_ms(struct sender *sender, unsigned failures)
+uint64_t sender_backoff_ms(struct sender *sender, unsigned failures)
 {
     const struct config *config = sender->params.config;
     uint32_t step_ms = config->retry_min_s * 1000; /* Both at most a day. */
@@ -383,7 +383,7 @@ static void message_failed(struct sender *sender, const struct smtp_failure *fai
 /* Its record cannot be read now: others are not to wait for it. */
 static void message_unreadable(struct sender *sender, uint64_t now_ms)
 {
-    sender->item.due_ms = now_ms + backoff_ms(sender, UINT8_MAX);
+    sender->item.due_ms = now_ms + sender_backoff_ms(sender, UINT8_MAX);
     queue_delay(sender->params.queue, &sender->item);
     say(sender, "alert %u cannot be read", (unsigned)sender->item.sequence);
 }
@@ -500,7 +500,7 @@ static void message_failed(struct sender *sender, const struct smtp_failure *fai
     if (!other) {
         unsigned tries = sender->item.attempts + (sender->recorded ? 0u : 1u);
 
-        sender->item.due_ms = now_ms + backoff_ms(sender, tries);
+        sender->item.due_ms = now_ms + sender_backoff_ms(sender, tries);
     }
     message_waits(sender, refused, failure->code);
 }
@@ -559,7 +559,7 @@ static void message_accepted(struct sender *sender, const struct smtp_result *re
     sender->last_accepted_unix_s = text_seconds(now->unix_ms);
     server_is_good(sender);
     if (item->pending_mask != 0) {
-        item->due_ms = now->now_ms + backoff_ms(sender, item->attempts);
+        item->due_ms = now->now_ms + sender_backoff_ms(sender, item->attempts);
         message_waits(sender, false, result->failure.code);
     }
     sender->have_item = false;
@@ -775,13 +775,13 @@ static bool server_failed(struct sender *sender, uint64_t now_ms)
 
     if (sender->server == 0) {
         count_up(&sender->first_failures);
-        sender->first_ms = now_ms + backoff_ms(sender, sender->first_failures);
+        sender->first_ms = now_ms + sender_backoff_ms(sender, sender->first_failures);
     }
     sender->tried |= (uint8_t)(1u << sender->server);
     sender->next_ms = 0;
     if (!other) {
         count_up(&sender->failures);
-        sender->next_ms = now_ms + backoff_ms(sender, sender->failures);
+        sender->next_ms = now_ms + sender_backoff_ms(sender, sender->failures);
         sender->first_ms = 0; /* The next round begins with the first again. */
         sender->tried = 0;
         sender->seen = sender->params.queue->journal->next_number;
@@ -809,7 +809,7 @@ static void end(struct sender *sender, const struct sender_now *now)
     }
     if (error == E_PERMANENT) { /* A verdict on one mail. */
         server_is_good(sender);
-        sender->next_ms = now->now_ms + backoff_ms(sender, 1);
+        sender->next_ms = now->now_ms + sender_backoff_ms(sender, 1);
     } else if (error == 0 && !sender->leaves) {
         server_is_good(sender);
     } else {
@@ -904,7 +904,7 @@ static void follow_urgent(struct sender *sender, uint64_t now_ms)
     }
     sender->limit_ms = 0;
     if (sender->next_ms > now_ms && sender->hurried == 0) {
-        uint64_t early_ms = now_ms + backoff_ms(sender, 1);
+        uint64_t early_ms = now_ms + sender_backoff_ms(sender, 1);
 
         if (early_ms < sender->next_ms) {
             sender->next_ms = early_ms;

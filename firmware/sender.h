@@ -155,6 +155,9 @@ bool sender_poll(struct sender *sender, const struct sender_now *now);
 /* When to poll although nothing arrives; UINT64_MAX: never. */
 uint64_t sender_deadline(const struct sender *sender);
 
+/* A wait after so many failures in a row: between retry_min and retry_max, with full jitter. */
+uint64_t sender_backoff_ms(struct sender *sender, unsigned failures);
+
 /* When the next mail may be tried, while no session runs; UINT64_MAX: none waits. */
 uint64_t sender_try_ms(const struct sender *sender);
 
