@@ -281,13 +281,15 @@ int remote_answer(struct app *app, const char *result)
     const struct authority_order *order = &app->authority.order;
     const char *arguments;
     unsigned command = find(order->command, &arguments);
+    const char *name = order->command;
 
     if (answer_waits(app)) {
         return 0;
     }
-    return answer_queue(app,
-                        command < CONFIG_COMMAND_COUNT ? text_item(names, command) : order->command,
-                        result, order->message_id, order->subject, NULL);
+    if (command < CONFIG_COMMAND_COUNT && arguments[0] == '\0') {
+        name = text_item(names, command); /* As answer.h knows it. */
+    }
+    return answer_queue(app, name, result, order->message_id, order->subject, NULL);
 }
 
 void remote_ended(struct app *app)
@@ -538,8 +540,14 @@ __attribute__((noinline)) static bool answer_waits(struct app *app)
         if (item.sequence < app->authority.order.next_number) {
             break;
         }
-        if (item.facility == FACILITY_MAIL && !item.is_test &&
-            queue_alert(&app->queue, item.sequence, &alert) == 0 && answer_is_ordered(&alert)) {
+        if (item.facility != FACILITY_MAIL || item.is_test ||
+            queue_alert(&app->queue, item.sequence, &alert) < 0) {
+            continue;
+        }
+        if (alert.damaged) {
+            /* Torn as it was written: another one is made. */
+            (void)queue_remove(&app->queue, item.sequence, QUEUE_DROPPED, 0);
+        } else if (answer_is_ordered(&alert)) {
             return true;
         }
     }
