@@ -31,7 +31,9 @@ unsigned mime_find(const char *list, const char *name)
         if (text_equal_nocase(list, name)) {
             return number;
         }
-        list += strlen(list) + 1;
+        while (*list++ != '\0') {
+            /* On to the next. */
+        }
     }
     return 0;
 }

@@ -12,7 +12,6 @@ import base64
 import email
 import email.charset
 import email.header
-import email.message
 import email.policy
 import html
 import pathlib

@@ -90,6 +90,7 @@ static void take_text(void *context, const char *bytes, size_t size)
         }
         told->line_ended = bytes[i] == '\n';
     }
+    require(told->held_size == 0);
 }
 
 static uint32_t read_message(const uint8_t *data, size_t size, size_t piece)
