@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define CUT_BYTES_MAX 65536 /* What is thrown away of a reply's lines before that is no POP3. */
+#define CUT_BYTES_MAX 16384 /* What is thrown away of a reply's lines before that is no POP3. */
 #define LINE_KEPT 320       /* What stays of a line that is longer than rx. */
 #define LINE_SHOWN 100      /* Of what is not POP3. */
 

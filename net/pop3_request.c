@@ -183,7 +183,6 @@ static void answer_quit(struct pop3 *pop3, enum pop3_status status, uint64_t now
         return;
     }
     (void)emit_done(pop3, 0, now_ms);
-    pop3->quit_asked = false;
     pop3_enter(pop3, STATE_CLOSED, now_ms);
 }
 
