@@ -299,6 +299,24 @@ static unsigned find_oldest(struct app *app, struct queue_item *oldest)
     return waiting;
 }
 
+/* A mail came back lately, or was given up. */
+static bool some_did_not_arrive(const struct app *app, uint64_t unix_s)
+{
+    uint32_t bounced = app->diary.bounced_unix_s;
+
+    return queue_given_up(&app->queue) > 0 || (bounced != 0 && unix_s < (uint64_t)bounced + WEEK_S);
+}
+
+static bool some_certificate_ends(const struct app *app, uint64_t unix_s)
+{
+    bool ends = false;
+
+    for (unsigned i = 0; i < 3; i++) {
+        ends |= not_after_unix_s(app, i) != 0 && certificate_days(app, i) < CERTIFICATE_DAYS;
+    }
+    return ends && unix_s != 0;
+}
+
 /* What a person should look at, by names. */
 static void verdict(struct app *app, struct text *out)
 {
@@ -310,36 +328,31 @@ static void verdict(struct app *app, struct text *out)
                                 "one-time passwords\0"
                                 "the self test\0"
                                 "flash";
+    const struct authority *authority = &app->authority;
+    uint64_t unix_s = now_unix_s(app);
     struct queue_item oldest;
     struct journal_wear wear;
-    uint64_t unix_s = now_unix_s(app);
-    unsigned waiting = find_oldest(app, &oldest);
-    unsigned found = 0;
+    bool waits = find_oldest(app, &oldest) > 0 && unix_s > oldest.unix_s + LATE_S;
     const char *before = "Look at: ";
 
     journal_wear(&app->journal, &wear);
-    found |=
-        queue_given_up(&app->queue) > 0 || unix_s < app->diary.bounced_unix_s + WEEK_S ? 1u : 0;
-    found |= waiting > 0 && unix_s > oldest.unix_s + LATE_S ? 2u : 0;
-    found |= unix_s == 0 ? 4u : 0;
-    for (unsigned i = 0; i < 3; i++) {
-        found |=
-            not_after_unix_s(app, i) != 0 && certificate_days(app, i) < CERTIFICATE_DAYS ? 8u : 0;
-    }
-    found |= app->poller.failures >= POLLS_FAILED ? 16u : 0;
-    found |= app->authority.otp_seed[0] != '\0' &&
-                     authority_otp_left(&app->authority) < AUTHORITY_OTP_FEW
-                 ? 32u
-                 : 0;
-    found |= app->diary.self_test_failed ? 64u : 0;
-    found |= app->journal.problem != NULL || wear.max > ERASES_MAX ? 128u : 0;
-    for (unsigned i = 0; found >> i != 0; i++) {
-        if (found >> i & 1) {
+    const bool found[] = {
+        some_did_not_arrive(app, unix_s),
+        waits,
+        unix_s == 0,
+        some_certificate_ends(app, unix_s),
+        app->poller.failures >= POLLS_FAILED,
+        authority->otp_seed[0] != '\0' && authority_otp_left(authority) < AUTHORITY_OTP_FEW,
+        app->diary.self_test_failed,
+        app->journal.problem != NULL || wear.max > ERASES_MAX,
+    };
+    for (unsigned i = 0; i < sizeof found; i++) {
+        if (found[i]) {
             text_format(out, "%s%s", before, text_item(names, i));
             before = ", ";
         }
     }
-    text_add(out, found == 0 ? "All is well." : ".");
+    text_add(out, out->length == 0 ? "All is well." : ".");
 }
 
 static void add_version(struct app *app, struct text *out)
@@ -803,6 +816,10 @@ bool report_csv_line(struct app *app, unsigned index, struct text *out)
         uint32_t value = made_value(app, made);
         bool negative = made == MADE_CLOCK && (int32_t)value < 0;
 
+        if (made - MADE_CERTIFICATE < 3 && not_after_unix_s(app, made - MADE_CERTIFICATE) == 0) {
+            text_format(out, "%s,", text_item(made_names, made)); /* Not known is not 0. */
+            return true;
+        }
         text_format(out, "%s,%s%u", text_item(made_names, made), negative ? "-" : "",
                     (unsigned)(negative ? 0u - value : value));
     } else if (index < CSV_COUNTERS + sizeof offsets / sizeof offsets[0]) {

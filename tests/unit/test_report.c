@@ -432,6 +432,21 @@ static void test_text(void **state)
     has_not(text, "\n\n\n");
 }
 
+static void test_text_without_clock(void **state)
+{
+    const char *text;
+
+    (void)state;
+    begin(DAILY, 0);
+    sim_device_run(&device, 3000);
+    device.app.sender.not_after_unix_s[0] = FRIDAY;
+    text = all_lines(report_line);
+    assert_memory_equal(text, "Look at: the clock.\n", 20);
+    has(text, "\nReport of unknown, the clock was not set\n");
+    has(text, "\nNext report: unknown, the clock was not set\n");
+    has(text, "\nClock: not known\n");
+}
+
 /* All that a person should look at is in the first line. */
 static void test_verdict(void **state)
 {
@@ -505,7 +520,9 @@ static void test_csv(void **state)
     strcpy(device.app.config.hostname, "a \"b\", c");
     device.app.syslog.received = 4000000000u;
     device.app.clock_offset_ms = -5;
+    device.app.sender.not_after_unix_s[1] = FRIDAY + 10 * DAY_S;
     text = all_lines(report_csv_line);
+    has(text, "\ncertificate_days_smtp,\ncertificate_days_smtp2,9\ncertificate_days_pop3,\n");
     assert_memory_equal(text, "name,value\ndevice,\"a \"\"b\"\", c\"\nfirmware,\"", 41);
     has(text, "\nunix_s,1800000003\nuptime_s,3\nclock_correction_ms,-5\nqueue_waiting,0\n");
     has(text, "\nboots,1\naccepted,0\n");
@@ -616,6 +633,7 @@ int main(void)
         cmocka_unit_test(test_power_cuts),
         cmocka_unit_test_teardown(test_flash_fails, end),
         cmocka_unit_test_teardown(test_text, end),
+        cmocka_unit_test_teardown(test_text_without_clock, end),
         cmocka_unit_test_teardown(test_verdict, end),
         cmocka_unit_test_teardown(test_csv, end),
         cmocka_unit_test_teardown(test_mail, end),
