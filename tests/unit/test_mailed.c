@@ -384,7 +384,9 @@ static void covered(void **state)
         }
         strcpy(mail, order(signer, payload));
         good(read_mail(&both, mail), payload);
-        for (size_t cut = strlen(mail) - 7; cut > 10; cut--) {
+        mail[strlen(mail) - strlen("-----\n")] = '\0'; /* The last dashes need not be there. */
+        good(read_mail(&both, mail), payload);
+        for (size_t cut = strlen(mail) - 1; cut > 10; cut--) {
             mail[cut] = '\0';
             assert_int_not_equal(read_mail(&both, mail)->proof, MAILED_SIGNED);
         }
@@ -591,6 +593,7 @@ static void otp_mails(void **state)
         {"otp MILT VARY MAST OK SEES WENT\nstatus\n-- \nreboot\n", "status"},
         {"otp MILT VARY MAST OK SEES WENT\nstatus\n\nSent from my phone\n", "status"},
         {"otp\xc2\xa0MILT VARY\xe2\x80\x83MAST OK SEES WENT\nstatus", "status"},
+        {"otp MI\xe2\x80\x8bLT VARY MAST OK SEES\xc2\xad WENT\nstatus", "status"},
         {"\xef\xbb\xbfotp MILT VARY MAST OK SEES WENT\nstatus", "status"},
         {"otp MILT VARY MAST OK SEES WENT\ntest \xe2\x80\x94round-trip\n", "test --round-trip"},
         {"otp MILT VARY MAST OK SEES WENT\nmute \xd1\x81\xd0\xb5\xd1\x80 1h",
