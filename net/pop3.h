@@ -26,10 +26,17 @@
  * an initial response, else USER and PASS; APOP only where TLS is off by configuration, the
  * greeting has a timestamp, and it is preferred there to a password in clear.
  *
- * Classes: silence, the end of the stream, what is not POP3, [IN-USE], [LOGIN-DELAY] and [SYS/TEMP]
- * are transient; [AUTH] and a refused login without a code are configuration, [SYS/PERM] too; STLS
- * missing or refused is security. -ERR to a request after the login is that request's result, and
- * the session goes on.
+ * A message ends at a lone dot; its first line tells whether its lines end in CRLF or LF, and a
+ * bare LF among CRLF ends none. Lines of any length are taken, but what is cut off the lines of one
+ * reply, and a CAPA list, are bounded. A reply that brings fewer than 256 bytes in command_ms_max
+ * has stalled; how long one may take in all is the caller's to say.
+ *
+ * Classes: silence, the end of the stream, what is not POP3, -ERR for a greeting, [IN-USE],
+ * [LOGIN-DELAY] and [SYS/TEMP] are transient, and so is a login refused without a code in words
+ * such as RFC 1939's "maildrop already locked"; [AUTH], [SYS/PERM] and any other refused login are
+ * configuration; STLS missing or refused is security. -ERR to AUTH PLAIN whose words are not about
+ * a password leads to USER and PASS. -ERR to a request after the login is that request's result,
+ * and the session goes on; -ERR to QUIT is also the session's failure.
  *
  * Cost: sizeof(struct pop3), under 1.5 KB. Call from one context only.
  */
@@ -44,10 +51,10 @@
 #include <stdint.h>
 
 #define POP3_TX_BYTES 400
-#define POP3_RX_BYTES 400    /* Of a reply line; RFC 2449 section 4 has up to 512: it is cut. */
-#define POP3_TEXT_BYTES 160  /* What is kept of the server's own words. */
-#define POP3_UID_BYTES 71    /* RFC 1939 section 7: 70 characters; with NUL. */
-#define POP3_REQUESTS_MAX 4  /* Asked for and not yet answered. */
+#define POP3_RX_BYTES 400   /* Of a reply line; RFC 2449 section 4 has up to 512: it is cut. */
+#define POP3_TEXT_BYTES 160 /* What is kept of the server's own words. */
+#define POP3_UID_BYTES 71   /* RFC 1939 section 7: 70 characters; with NUL. */
+#define POP3_REQUESTS_MAX 4 /* Asked for and not yet answered. */
 
 enum pop3_stage {
     POP3_STAGE_GREETING,
@@ -79,7 +86,7 @@ struct pop3_params {
     enum smtp_tls tls;        /* STARTTLS stands for STLS. */
     bool auth_without_tls;    /* Lets a password go in clear with SMTP_TLS_OFF. */
     uint32_t greeting_ms_max; /* 0, here and below: 1 min. */
-    uint32_t command_ms_max;  /* From a request, or the last bytes of a long reply, to the next. */
+    uint32_t command_ms_max;  /* From a request, or 256 bytes of a long reply, to the next. */
 };
 
 enum pop3_cause {
@@ -137,7 +144,7 @@ struct pop3_event {
     enum pop3_event_kind kind;
     enum pop3_verb verb; /* Of the request, ... */
     uint32_t number;     /* ... and its message; of an item: the one that the line tells of. */
-    int error;           /* DONE: 0, or E_MISSING, E_TRANSIENT for -ERR; E_INVALID: a malformed +OK. */
+    int error; /* DONE: 0, or E_MISSING, E_TRANSIENT for -ERR; E_INVALID: a malformed +OK. */
     enum pop3_code code; /* DONE with an error. */
     const char *text;    /* DONE: the server's words, printable, for as long as the event lasts. */
     const char *uid;     /* ITEM and DONE of UIDL; "" when it is none (RFC 1939 section 7). */
@@ -184,7 +191,8 @@ MUST_CHECK int pop3_request(struct pop3 *pop3, enum pop3_verb verb, uint32_t num
 const struct pop3_event *pop3_event(const struct pop3 *pop3);
 void pop3_next(struct pop3 *pop3, uint64_t now_ms);
 
-/* The stream ended (cleanly or not), or its deadline passed. */
+/* The stream ended (cleanly or not): events that came before are still there to be taken, and one
+ * for a QUIT without an answer comes last. Or the deadline passed. */
 void pop3_eof(struct pop3 *pop3, uint64_t now_ms);
 void pop3_timeout(struct pop3 *pop3, uint64_t now_ms);
 
