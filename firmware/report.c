@@ -226,46 +226,18 @@ bool report_otp_line(struct app *app, unsigned index, struct text *out)
     return true;
 }
 
-/* Each line of the text; those of certificates, mutes and the log may be several. What has nothing
- * to say is left out. */
+/* The lines of the text; those of certificates are three. What has nothing to say is left out. Then
+ * come the lines of `status`, and of the log. */
 enum row {
     ROW_VERDICT,
     ROW_TIME,
     ROW_NEXT,
     ROW_BLANK,
-    ROW_DEVICE,
-    ROW_FIRMWARE,
-    ROW_UPTIME,
-    ROW_RESET,
-    ROW_CONFIG,
-    ROW_CLOCK,
-    ROW_LINK,
-    ROW_ADDRESS,
-    ROW_BLANK2,
-    ROW_QUEUE,
-    ROW_SENT,
-    ROW_LOST,
-    ROW_FOLDED,
-    ROW_BOUNCED,
-    ROW_SESSIONS,
-    ROW_ERROR,
-    ROW_SYSLOG,
-    ROW_MUTE,
-    ROW_BLANK3 = ROW_MUTE + DIARY_MUTES_MAX,
     ROW_SERVER,
-    ROW_MAILBOX = ROW_SERVER + 3,
-    ROW_POLLS,
-    ROW_POLL_ERROR,
-    ROW_ORDERS,
-    ROW_OTP,
+    ROW_OTP = ROW_SERVER + 3,
     ROW_SELF_TEST = ROW_OTP + 2,
-    ROW_BLANK4,
-    ROW_FLASH,
-    ROW_WRITTEN,
-    ROW_STACK,
-    ROW_BLANK5,
-    ROW_LOG,
-    ROW_LOG_LINE
+    ROW_BLANK2,
+    ROW_COUNT
 };
 
 /* When the certificate of mail server 0 or 1, or of the mailbox's (2), ends; 0: not known. */
@@ -355,20 +327,6 @@ static void verdict(struct app *app, struct text *out)
     text_add(out, out->length == 0 ? "All is well." : ".");
 }
 
-static void add_version(struct app *app, struct text *out)
-{
-    text_format(out, "Firmware: tocsin " TOCSIN_VERSION " on %s", app->platform.board->name);
-}
-
-static void add_uptime(struct app *app, struct text *out)
-{
-    uint32_t up_s = text_seconds(app->platform.board->millis());
-
-    text_format(out, "Uptime: %u d %02u:%02u:%02u, boot %u", (unsigned)(up_s / DAY_S),
-                (unsigned)(up_s / 3600 % 24), (unsigned)(up_s / 60 % 60), (unsigned)(up_s % 60),
-                (unsigned)app->journal.boot_count);
-}
-
 static void add_next(struct app *app, struct text *out)
 {
     uint64_t due = report_due_unix_s(app);
@@ -378,154 +336,6 @@ static void add_next(struct app *app, struct text *out)
         text_add(out, "none, `report` is off");
     } else {
         report_add_time(app, due, out);
-    }
-}
-
-static void add_reset(struct app *app, struct text *out)
-{
-    const char *detail = app->platform.board->reset_detail();
-
-    text_format(out, "Last reset: %s%s%s", app_reset_cause(app), detail[0] != '\0' ? ": " : "",
-                detail);
-}
-
-static void add_clock(struct app *app, struct text *out)
-{
-    int32_t offset_ms = app->clock_offset_ms;
-    uint32_t moved_ms = offset_ms < 0 ? 0u - (uint32_t)offset_ms : (uint32_t)offset_ms;
-
-    if (now_unix_s(app) == 0) {
-        text_add(out, "Clock: not known");
-        return;
-    }
-    text_format(out, "Clock: %s, last corrected by %s%u ms", app->clock_source,
-                offset_ms < 0 ? "-" : "", (unsigned)moved_ms);
-}
-
-static void add_device(struct app *app, enum row row, struct text *out)
-{
-    switch (row) {
-    case ROW_VERDICT:
-        verdict(app, out);
-        break;
-    case ROW_TIME:
-        text_add(out, "Report of ");
-        report_add_time(app, now_unix_s(app), out);
-        break;
-    case ROW_NEXT:
-        add_next(app, out);
-        break;
-    case ROW_DEVICE:
-        text_format(out, "Device: %s, %s", app->config.hostname, app->device_id);
-        break;
-    case ROW_FIRMWARE:
-        add_version(app, out);
-        break;
-    case ROW_UPTIME:
-        add_uptime(app, out);
-        break;
-    case ROW_RESET:
-        add_reset(app, out);
-        break;
-    case ROW_CONFIG:
-        text_format(out, "Configuration: number %u%s", (unsigned)app->slots.sequence,
-                    app->trial.deadline_ms > app->platform.board->millis() ? ", on trial" : "");
-        break;
-    case ROW_CLOCK:
-        add_clock(app, out);
-        break;
-    default:
-        break;
-    }
-}
-
-static void add_network(struct app *app, enum row row, struct text *out)
-{
-    struct network_status network;
-
-    app->platform.network_status(&network);
-    if (row == ROW_LINK) {
-        text_format(out, "Link: %s, frames in %u, out %u, dropped %u",
-                    network.link_up ? "up" : "down", (unsigned)network.rx_frames,
-                    (unsigned)network.tx_frames,
-                    (unsigned)(network.rx_dropped + network.tx_dropped));
-    } else {
-        text_add(out, "Address: ");
-        text_add_ipv4(out, network.address);
-        text_add(out, network.dhcp ? " by DHCP" : " as configured");
-    }
-}
-
-static void add_queue(struct app *app, struct text *out)
-{
-    struct queue_item oldest;
-    unsigned waiting = find_oldest(app, &oldest);
-
-    text_format(out, "Queue: %u waiting, %u given up", waiting, queue_given_up(&app->queue));
-    if (waiting > 0) {
-        text_add(out, ", oldest of ");
-        report_add_time(app, oldest.unix_s, out);
-    }
-}
-
-static void add_mail(struct app *app, enum row row, struct text *out)
-{
-    const struct queue_books *books = &app->queue.books;
-    const struct sender *sender = &app->sender;
-
-    switch (row) {
-    case ROW_QUEUE:
-        add_queue(app, out);
-        break;
-    case ROW_SENT:
-        text_format(out, "Accepted: %u", (unsigned)books->accepted);
-        if (sender->last_accepted_unix_s != 0) {
-            text_add(out, ", last ");
-            report_add_time(app, sender->last_accepted_unix_s, out);
-        }
-        break;
-    case ROW_LOST:
-        text_format(out, "Refused: %u, expired %u, displaced %u", (unsigned)books->refused,
-                    (unsigned)books->expired, (unsigned)books->displaced);
-        break;
-    case ROW_FOLDED:
-        text_format(out, "Repeated: %u, in digests %u, dropped %u", (unsigned)books->repeated,
-                    (unsigned)books->folded, (unsigned)books->dropped);
-        break;
-    case ROW_BOUNCED:
-        if (app->diary.bounced > 0) {
-            text_format(out, "Came back: %u, last alert %u, ", (unsigned)app->diary.bounced,
-                        (unsigned)app->diary.bounced_number);
-            report_add_time(app, app->diary.bounced_unix_s, out);
-        }
-        break;
-    case ROW_SESSIONS:
-        text_format(out, "Connections: %u, failures %u", (unsigned)sender->sessions,
-                    (unsigned)sender->failed);
-        break;
-    case ROW_ERROR:
-        text_format(out, "Last error: %s",
-                    sender->last_error[0] != '\0' ? sender->last_error : "none");
-        break;
-    case ROW_SYSLOG:
-        if (app->config.syslog_port != 0) {
-            text_format(out, "Syslog: received %u, taken %u, filtered %u, malformed %u",
-                        (unsigned)app->syslog.received, (unsigned)app->syslog.taken,
-                        (unsigned)app->syslog.filtered, (unsigned)app->syslog.malformed);
-        }
-        break;
-    default:
-        break;
-    }
-}
-
-static void add_mute(struct app *app, unsigned index, struct text *out)
-{
-    const struct diary_mute *mute = &app->diary.mutes[index];
-
-    if (mute->source[0] != '\0' && mute->until_unix_s > now_unix_s(app)) {
-        text_format(out, "Muted: %s, %u kept back, until ", mute->source, (unsigned)mute->count);
-        report_add_time(app, mute->until_unix_s, out);
     }
 }
 
@@ -561,54 +371,6 @@ static void add_server(struct app *app, unsigned server, struct text *out)
     }
 }
 
-static void add_mailbox(struct app *app, enum row row, struct text *out)
-{
-    const struct poller *poller = &app->poller;
-
-    if (app->config.pop3.host[0] == '\0') {
-        return;
-    }
-    if (row == ROW_MAILBOX) {
-        text_format(out, "Mailbox: %u messages", (unsigned)poller->count);
-        if (poller->last_unix_s != 0) {
-            text_add(out, ", looked at ");
-            report_add_time(app, poller->last_unix_s, out);
-        }
-    } else if (row == ROW_POLLS) {
-        text_format(out, "Polls: %u, failures %u", (unsigned)poller->polls,
-                    (unsigned)poller->failed);
-    } else if (row == ROW_POLL_ERROR && poller->last_error[0] != '\0') {
-        text_format(out, "Mailbox error: %s", poller->last_error);
-    } else if (row == ROW_ORDERS && authority_on(&app->authority)) {
-        text_format(out, "Orders: taken %u, refused %u, replayed %u",
-                    (unsigned)app->authority.taken, (unsigned)app->authority.refused,
-                    (unsigned)app->authority.replayed);
-    } else if (row == ROW_SELF_TEST && app->diary.self_test_unix_s != 0) {
-        text_format(out, "Self test: %s, ", app->diary.self_test_failed ? "FAILED" : "passed");
-        report_add_time(app, app->diary.self_test_unix_s, out);
-    }
-}
-
-static void add_flash(struct app *app, enum row row, struct text *out)
-{
-    const struct board *hw = app->platform.board;
-    struct journal_wear wear;
-
-    if (row == ROW_STACK) {
-        text_format(out, "Stack: %u of %u bytes used", (unsigned)hw->stack_used_max(),
-                    (unsigned)hw->stack_bytes());
-    } else if (app->journal.problem != NULL) {
-        text_format(out, "Flash: %s", row == ROW_FLASH ? app->journal.problem : "not written");
-    } else if (row == ROW_FLASH) {
-        journal_wear(&app->journal, &wear);
-        text_format(out, "Flash: erased %u to %u times of 100000", (unsigned)wear.min,
-                    (unsigned)wear.max);
-    } else {
-        text_format(out, "Written: %u bytes since the start",
-                    (unsigned)app->journal.bytes_programmed);
-    }
-}
-
 /* Line `index` of what the log still has. */
 static bool add_log(struct app *app, unsigned index, struct text *out)
 {
@@ -625,55 +387,81 @@ static bool add_log(struct app *app, unsigned index, struct text *out)
     }
 }
 
-static void add_row(struct app *app, unsigned row, struct text *out)
+static void add_self_test(struct app *app, struct text *out)
 {
-    if (row <= ROW_CLOCK) {
-        add_device(app, (enum row)row, out);
-    } else if (row <= ROW_ADDRESS) {
-        add_network(app, (enum row)row, out);
-    } else if (row <= ROW_SYSLOG) {
-        add_mail(app, (enum row)row, out);
-    } else if (row < ROW_BLANK3) {
-        add_mute(app, row - ROW_MUTE, out);
-    } else if (row >= ROW_SERVER && row < ROW_MAILBOX) {
-        add_server(app, row - ROW_SERVER, out);
-    } else if (row >= ROW_OTP && row < ROW_SELF_TEST) {
-        (void)report_otp_line(app, row - ROW_OTP, out);
-    } else if (row <= ROW_SELF_TEST) {
-        add_mailbox(app, (enum row)row, out);
-    } else if (row >= ROW_FLASH && row <= ROW_STACK) {
-        add_flash(app, (enum row)row, out);
-    } else if (row == ROW_LOG) {
-        text_add(out, "The last lines of the log:");
+    if (app->diary.self_test_unix_s != 0) {
+        text_format(out, "Self test: %s, ", app->diary.self_test_failed ? "FAILED" : "passed");
+        report_add_time(app, app->diary.self_test_unix_s, out);
     }
 }
 
-/* What reads flash is not made only to see that it is there. */
-static bool always_there(unsigned row)
+static void add_row(struct app *app, unsigned row, struct text *out)
 {
-    return row == ROW_VERDICT || row == ROW_QUEUE || row == ROW_FLASH;
+    if (row == ROW_VERDICT) {
+        verdict(app, out);
+    } else if (row == ROW_TIME) {
+        text_add(out, "Report of ");
+        report_add_time(app, now_unix_s(app), out);
+    } else if (row == ROW_NEXT) {
+        add_next(app, out);
+    } else if (row >= ROW_SERVER && row < ROW_OTP) {
+        add_server(app, row - ROW_SERVER, out);
+    } else if (row >= ROW_OTP && row < ROW_SELF_TEST) {
+        (void)report_otp_line(app, row - ROW_OTP, out);
+    } else if (row == ROW_SELF_TEST) {
+        add_self_test(app, out);
+    }
 }
 
-static bool is_blank(unsigned row)
+/* A line of `status`, whose columns are for a wide screen: "queue: waiting 2", and lines that go on
+ * without their margin. */
+static bool add_status(struct app *app, unsigned index, struct text *out)
 {
-    return row == ROW_BLANK || row == ROW_BLANK2 || row == ROW_BLANK3 || row == ROW_BLANK4 ||
-           row == ROW_BLANK5;
+    size_t word;
+    size_t gap;
+
+    if (!app_capture_line(app, "status", index, out)) {
+        return false;
+    }
+    word = strcspn(out->bytes, " ");
+    gap = strspn(out->bytes + word, " ");
+    if (gap > 1) {
+        const char *between = word > 0 ? ": " : "";
+        size_t size = strlen(between);
+
+        memmove(out->bytes + word + size, out->bytes + word + gap, out->length - word - gap + 1);
+        memcpy(out->bytes + word, between, size);
+        out->length -= gap - size;
+    }
+    return true;
 }
 
 bool report_line(struct app *app, unsigned index, struct text *out)
 {
-    for (unsigned row = 0; row < ROW_LOG_LINE; row++) {
-        if (index > 0 && always_there(row)) {
-            index--;
-            continue;
-        }
+    unsigned count = 0;
+
+    for (unsigned row = 0; row < ROW_COUNT; row++) {
         add_row(app, row, out);
-        if ((out->length > 0 || is_blank(row)) && index-- == 0) {
-            return true;
+        if (out->length > 0 || row == ROW_BLANK || row == ROW_BLANK2) {
+            if (count++ == index) {
+                return true;
+            }
+            *out = text_begin(out->bytes, out->size);
         }
-        *out = text_begin(out->bytes, out->size);
     }
-    return add_log(app, index, out);
+    index -= count;
+    if (add_status(app, index, out)) {
+        return true;
+    }
+    index = app->capture.skip; /* Lines that it did not have. */
+    if (index == 0) {
+        return true; /* A blank line. */
+    }
+    if (index == 1) {
+        text_add(out, "The last lines of the log:");
+        return true;
+    }
+    return add_log(app, index - 2, out);
 }
 
 /* ---- counters ---- */

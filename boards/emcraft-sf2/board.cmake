@@ -4,7 +4,7 @@ set(TOCSIN_ARCH cortex-m)
 set(TOCSIN_CPU_FLAGS "-mcpu=cortex-m3 -mthumb")
 
 # The M3's long multiplication takes a time that depends on its operands: see docs/security.md.
-set(TOCSIN_BEARSSL_DEFINITIONS BR_CT_MUL31=1)
+set(TOCSIN_BEARSSL_DEFINITIONS BR_CT_MUL31=1 TOCSIN_EC_P256_I31 TOCSIN_EC_X25519_I31)
 
 # Link-time optimization: 6 % less flash.
 set(TOCSIN_LTO ON)
