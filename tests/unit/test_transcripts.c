@@ -5,6 +5,7 @@
 #include "net/base64.h"
 #include "net/smtp.h"
 #include "net/text.h"
+#include "tests/sim/transcript.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,20 +20,9 @@
 
 #define FILES_MIN 60 /* Fewer means that the folder was not found or has been thinned out. */
 #define FILES_MAX 256
-#define EVENTS_MAX 160
 #define MESSAGES_MAX 4
-#define TEXT_BYTES 131072
 #define STEPS_MAX 2000000 /* A dialogue that takes more has hung. */
 #define OFFSETS_MAX 4096  /* Of a longer dialogue, every second, third, ... offset. */
-
-enum event_kind { EVENT_SERVER, EVENT_CLIENT, EVENT_SKIP, EVENT_TLS, EVENT_EOF, EVENT_TIMEOUT };
-
-struct event {
-    enum event_kind kind;
-    unsigned line;
-    const char *bytes;
-    size_t size;
-};
 
 struct message {
     struct smtp_envelope envelope;
@@ -42,17 +32,12 @@ struct message {
     const char *expect; /* "error=... ..."; NULL: never started. */
 };
 
-struct transcript {
-    const char *path;
+struct script {
+    struct transcript transcript;
     struct smtp_params params;
-    struct event events[EVENTS_MAX];
-    size_t event_count;
     struct message messages[MESSAGES_MAX];
     size_t message_count;
     const char *session; /* What is expected of smtp_failure(). */
-    size_t server_bytes;
-    char text[TEXT_BYTES]; /* All strings. */
-    size_t text_size;
 };
 
 /* How one run delivers the server's bytes. */
@@ -64,7 +49,7 @@ struct manner {
 };
 
 struct run {
-    const struct transcript *transcript;
+    const struct script *script;
     struct manner manner;
     struct smtp smtp;
     uint64_t now_ms;
@@ -83,7 +68,7 @@ struct run {
     size_t end_at;                  /* Server bytes delivered at the end. */
     char got[8192];                 /* What the client has sent and no event has taken. */
     size_t got_size;
-    char sent[TEXT_BYTES]; /* All that it has sent. */
+    char sent[TRANSCRIPT_TEXT_BYTES]; /* All that it has sent. */
     size_t sent_size;
     size_t sent_clear_size; /* Of that, before TLS. */
     char problem[512];
@@ -91,215 +76,86 @@ struct run {
 
 /* --- Reading a transcript --- */
 
-static _Noreturn void die(const char *path, unsigned line, const char *why)
-{
-    fail_msg("%s:%u: %s", path, line, why);
-    abort(); /* fail_msg() does not come back, but does not say so. */
-}
-
-static int hex_digit(char c)
-{
-    const char *digits = "0123456789abcdef";
-    const char *at = c == '\0' ? NULL : strchr(digits, c);
-
-    return at == NULL ? -1 : (int)(at - digits);
-}
-
-static void put(struct transcript *t, char c)
-{
-    if (t->text_size >= sizeof t->text) {
-        die(t->path, 0, "too long");
-    }
-    t->text[t->text_size++] = c;
-}
-
-/* Copies with escapes: \r \n \t \\ \xHH, and \*{600}x for 600 times x. */
-static const char *unescape(struct transcript *t, const char *in, unsigned line)
-{
-    const char *start = t->text + t->text_size;
-
-    while (*in != '\0') {
-        if (*in != '\\') {
-            put(t, *in++);
-            continue;
-        }
-        in++;
-        if (*in == 'x') {
-            int high = hex_digit(in[1]);
-            int low = high < 0 ? -1 : hex_digit(in[2]);
-
-            if (low < 0) {
-                die(t->path, line, "\\x wants two lower case hexadecimal digits");
-            }
-            put(t, (char)(high * 16 + low));
-            in += 3;
-        } else if (*in == '*') {
-            char *end;
-            unsigned long count = in[1] == '{' ? strtoul(in + 2, &end, 10) : 0;
-
-            if (count == 0 || *end != '}' || end[1] == '\0') {
-                die(t->path, line, "\\* wants {COUNT} and a character");
-            }
-            for (unsigned long i = 0; i < count; i++) {
-                put(t, end[1]);
-            }
-            in = end + 2;
-        } else {
-            const char *at = *in == '\0' ? NULL : strchr("r\rn\nt\t\\\\", *in);
-
-            if (at == NULL) {
-                die(t->path, line, "unknown escape");
-            }
-            put(t, at[1]);
-            in++;
-        }
-    }
-    return start;
-}
-
-static void add_event(struct transcript *t, enum event_kind kind, unsigned line, const char *text,
-                      const char *line_end)
-{
-    struct event *event = &t->events[t->event_count];
-
-    if (++t->event_count > EVENTS_MAX) {
-        die(t->path, line, "too many events");
-    }
-    event->kind = kind;
-    event->line = line;
-    event->bytes = unescape(t, text, line);
-    for (; *line_end != '\0'; line_end++) {
-        put(t, *line_end);
-    }
-    event->size = (size_t)(t->text + t->text_size - event->bytes);
-    put(t, '\0');
-    if (kind == EVENT_SERVER) {
-        t->server_bytes += event->size;
-    }
-}
-
 /* "from=a@b rcpt=c@d,e@f size=10 8bit body=..." */
-static void add_message(struct transcript *t, unsigned line, char *text)
+static void add_message(struct script *script, unsigned line, char *text)
 {
-    struct message *message = &t->messages[t->message_count];
+    struct transcript *t = &script->transcript;
+    struct message *message = &script->messages[script->message_count];
     char *body = strstr(text, "body=");
 
-    if (++t->message_count > MESSAGES_MAX) {
-        die(t->path, line, "too many messages");
+    if (++script->message_count > MESSAGES_MAX) {
+        transcript_die(t, line, "too many messages");
     }
     message->body = "";
     if (body != NULL) {
-        message->body = unescape(t, body + 5, line);
-        message->body_size = (size_t)(t->text + t->text_size - message->body);
+        message->body = transcript_string(t, body + 5, line, &message->body_size);
         *body = '\0';
     }
-    put(t, '\0');
     message->envelope.from = "";
     message->envelope.rcpt = message->rcpt;
     for (char *word = strtok(text, " "); word != NULL; word = strtok(NULL, " ")) {
         if (strncmp(word, "from=", 5) == 0) {
-            message->envelope.from = unescape(t, word + 5, line);
-            put(t, '\0');
+            message->envelope.from = transcript_string(t, word + 5, line, NULL);
         } else if (strncmp(word, "rcpt=", 5) == 0) {
             if (message->envelope.rcpt_count > SMTP_RCPT_MAX) {
-                die(t->path, line, "too many recipients");
+                transcript_die(t, line, "too many recipients");
             }
-            message->rcpt[message->envelope.rcpt_count++] = unescape(t, word + 5, line);
-            put(t, '\0');
+            message->rcpt[message->envelope.rcpt_count++] =
+                transcript_string(t, word + 5, line, NULL);
         } else if (strncmp(word, "size=", 5) == 0) {
             message->envelope.size_bytes = (uint32_t)strtoul(word + 5, NULL, 10);
         } else if (strcmp(word, "8bit") == 0) {
             message->envelope.eight_bit = true;
         } else {
-            die(t->path, line, "unknown word in a message");
+            transcript_die(t, line, "unknown word in a message");
         }
     }
 }
 
-static void set(struct transcript *t, unsigned line, const char *key, const char *value)
+static void set(struct script *script, unsigned line, const char *key, const char *value)
 {
-    const char *copy = unescape(t, value, line);
+    struct transcript *t = &script->transcript;
+    const char *copy = transcript_string(t, value, line, NULL);
 
-    put(t, '\0');
     if (strcmp(key, "tls") == 0) {
-        t->params.tls = strcmp(copy, "implicit") == 0   ? SMTP_TLS_IMPLICIT
-                        : strcmp(copy, "starttls") == 0 ? SMTP_TLS_STARTTLS
-                                                        : SMTP_TLS_OFF;
+        script->params.tls = strcmp(copy, "implicit") == 0   ? SMTP_TLS_IMPLICIT
+                             : strcmp(copy, "starttls") == 0 ? SMTP_TLS_STARTTLS
+                                                             : SMTP_TLS_OFF;
     } else if (strcmp(key, "ehlo") == 0) {
-        t->params.ehlo_name = copy;
+        script->params.ehlo_name = copy;
     } else if (strcmp(key, "user") == 0) {
-        t->params.user = copy;
+        script->params.user = copy;
     } else if (strcmp(key, "password") == 0) {
-        t->params.password = copy;
+        script->params.password = copy;
     } else if (strcmp(key, "auth_without_tls") == 0) {
-        t->params.auth_without_tls = strcmp(copy, "yes") == 0;
+        script->params.auth_without_tls = strcmp(copy, "yes") == 0;
     } else if (strcmp(key, "session") == 0) {
-        t->session = copy;
+        script->session = copy;
     } else if (strcmp(key, "expect") == 0) {
-        if (t->message_count == 0) {
-            die(t->path, line, "expect comes behind its message");
+        if (script->message_count == 0) {
+            transcript_die(t, line, "expect comes behind its message");
         }
-        t->messages[t->message_count - 1].expect = copy;
+        script->messages[script->message_count - 1].expect = copy;
     } else {
-        die(t->path, line, "unknown line");
+        transcript_die(t, line, "unknown line");
     }
 }
 
-static void take_setting(struct transcript *t, unsigned line, char *text)
+static void take_setting(void *context, unsigned line, const char *word, char *value)
 {
-    static const struct {
-        const char *word;
-        enum event_kind kind;
-    } markers[] = {{"TLS", EVENT_TLS}, {"EOF", EVENT_EOF}, {"TIMEOUT", EVENT_TIMEOUT}};
-    char *value;
-
-    for (size_t i = 0; i < sizeof markers / sizeof markers[0]; i++) {
-        if (strcmp(text, markers[i].word) == 0) {
-            add_event(t, markers[i].kind, line, "", "");
-            return;
-        }
-    }
-    value = strchr(text, ' ');
-    if (value == NULL) {
-        die(t->path, line, "a line is a word and what belongs to it");
-    }
-    *value++ = '\0';
-    if (strcmp(text, "S:") == 0) {
-        add_event(t, EVENT_SERVER, line, value, "\r\n");
-    } else if (strcmp(text, "s:") == 0) {
-        add_event(t, EVENT_SERVER, line, value, "");
-    } else if (strcmp(text, "C:") == 0) {
-        add_event(t, EVENT_CLIENT, line, value, "\r\n");
-    } else if (strcmp(text, "c:") == 0) {
-        add_event(t, EVENT_CLIENT, line, value, "");
-    } else if (strcmp(text, "SKIP") == 0) {
-        add_event(t, EVENT_SKIP, line, value, "");
-    } else if (strcmp(text, "message") == 0) {
-        add_message(t, line, value);
+    if (strcmp(word, "message") == 0) {
+        add_message(context, line, value);
     } else {
-        set(t, line, text, value);
+        set(context, line, word, value);
     }
 }
 
-static void load(struct transcript *t, const char *path)
+static void load(struct script *script, const char *path)
 {
-    char text[4096];
-    unsigned line = 0;
-    FILE *file = fopen(path, "r");
-
-    memset(t, 0, sizeof *t);
-    t->path = path;
-    t->session = "none";
-    t->params.ehlo_name = "router1.example.com";
-    assert_non_null(file);
-    while (fgets(text, sizeof text, file) != NULL) {
-        line++;
-        text[strcspn(text, "\n")] = '\0';
-        if (text[0] != '\0' && text[0] != '#') {
-            take_setting(t, line, text);
-        }
-    }
-    (void)fclose(file);
+    memset(script, 0, sizeof *script);
+    script->session = "none";
+    script->params.ehlo_name = "router1.example.com";
+    transcript_load(&script->transcript, path, take_setting, script);
 }
 
 /* --- Playing it --- */
@@ -319,7 +175,7 @@ static void problem(struct run *run, const char *format, ...)
 
 static bool all_messages_done(const struct run *run)
 {
-    return run->message == run->transcript->message_count && !run->message_open;
+    return run->message == run->script->message_count && !run->message_open;
 }
 
 static void note_result(struct run *run)
@@ -363,7 +219,7 @@ static void send_some(struct run *run)
 
 static void body_some(struct run *run)
 {
-    const struct message *message = &run->transcript->messages[run->message];
+    const struct message *message = &run->script->messages[run->message];
     size_t room = 0;
     uint8_t *out = smtp_body_buf(&run->smtp, &room);
     size_t size = message->body_size - run->body_at;
@@ -387,12 +243,12 @@ static void next_message(struct run *run)
 {
     const struct message *message;
 
-    if (run->message == run->transcript->message_count) {
+    if (run->message == run->script->message_count) {
         run->quitting = true;
         smtp_quit(&run->smtp, run->now_ms);
         return;
     }
-    message = &run->transcript->messages[run->message];
+    message = &run->script->messages[run->message];
     run->body_at = 0;
     if (smtp_message(&run->smtp, &message->envelope, run->now_ms) < 0) {
         note_result(run);
@@ -422,10 +278,10 @@ static bool client_step(struct run *run)
 /* Client events that what was sent satisfies; false: it contradicts them. */
 static bool match_client(struct run *run)
 {
-    const struct transcript *t = run->transcript;
+    const struct script *script = run->script;
 
-    while (run->event < t->event_count) {
-        const struct event *event = &t->events[run->event];
+    while (run->event < script->transcript.event_count) {
+        const struct transcript_event *event = &script->transcript.events[run->event];
         size_t size = event->size;
 
         if (event->kind == EVENT_SKIP) {
@@ -462,11 +318,11 @@ static void drop(struct run *run)
  * meanwhile: what stands together here came together, whatever the reads are. */
 static void serve(struct run *run)
 {
-    const struct transcript *t = run->transcript;
+    const struct script *script = run->script;
 
-    while (!run->dropped && run->event < t->event_count &&
-           t->events[run->event].kind == EVENT_SERVER) {
-        const struct event *event = &t->events[run->event];
+    while (!run->dropped && run->event < script->transcript.event_count &&
+           script->transcript.events[run->event].kind == EVENT_SERVER) {
+        const struct transcript_event *event = &script->transcript.events[run->event];
         size_t left = event->size - run->event_at;
         size_t room = 0;
         uint8_t *out = smtp_rx_buf(&run->smtp, &room);
@@ -533,9 +389,9 @@ static void start_tls(struct run *run)
 /* The server's next move, or the end of the transcript. */
 static void server_step(struct run *run)
 {
-    const struct transcript *t = run->transcript;
+    const struct script *script = run->script;
 
-    if (run->event == t->event_count) {
+    if (run->event == script->transcript.event_count) {
         if (run->delivered == run->manner.drop_at) {
             drop(run);
         } else {
@@ -543,7 +399,7 @@ static void server_step(struct run *run)
         }
         return;
     }
-    switch (t->events[run->event].kind) {
+    switch (script->transcript.events[run->event].kind) {
     case EVENT_SERVER:
         serve(run);
         return; /* Which has moved on by itself. */
@@ -559,7 +415,8 @@ static void server_step(struct run *run)
         break;
     default:
         problem(run, "line %u: the client is silent, \"%s\" was expected",
-                t->events[run->event].line, t->events[run->event].bytes);
+                script->transcript.events[run->event].line,
+                script->transcript.events[run->event].bytes);
         break;
     }
     run->event++;
@@ -567,20 +424,21 @@ static void server_step(struct run *run)
 
 static bool client_turn(const struct run *run)
 {
-    const struct transcript *t = run->transcript;
+    const struct script *script = run->script;
 
-    return run->event == t->event_count || t->events[run->event].kind == EVENT_CLIENT ||
-           t->events[run->event].kind == EVENT_SKIP;
+    return run->event == script->transcript.event_count ||
+           script->transcript.events[run->event].kind == EVENT_CLIENT ||
+           script->transcript.events[run->event].kind == EVENT_SKIP;
 }
 
-static void play(struct run *run, const struct transcript *t, struct manner manner)
+static void play(struct run *run, const struct script *script, struct manner manner)
 {
     memset(run, 0, sizeof *run);
-    run->transcript = t;
+    run->script = script;
     run->manner = manner;
     run->now_ms = 1000;
-    run->tls = t->params.tls == SMTP_TLS_IMPLICIT;
-    (void)!smtp_init(&run->smtp, &t->params, run->now_ms);
+    run->tls = script->params.tls == SMTP_TLS_IMPLICIT;
+    (void)!smtp_init(&run->smtp, &script->params, run->now_ms);
     for (unsigned long steps = 0; run->problem[0] == '\0'; steps++) {
         if (!match_client(run) || (smtp_want(&run->smtp) & SMTP_CLOSED) != 0) {
             break;
@@ -600,12 +458,12 @@ static void play(struct run *run, const struct transcript *t, struct manner mann
 
 /* --- Judging it --- */
 
-static bool is_credential(const struct transcript *t, const char *bytes, size_t size)
+static bool is_credential(const struct script *script, const char *bytes, size_t size)
 {
     char words[4][1024];
-    const char *user = t->params.user;
+    const char *user = script->params.user;
 
-    if (user == NULL || user[0] == '\0' || t->params.password == NULL) {
+    if (user == NULL || user[0] == '\0' || script->params.password == NULL) {
         return false;
     }
     for (unsigned i = 0; i < 4; i++) {
@@ -613,15 +471,15 @@ static bool is_credential(const struct transcript *t, const char *bytes, size_t 
         struct base64 base64 = base64_begin(&text);
 
         if (i == 0) {
-            text_add(&text, t->params.password);
+            text_add(&text, script->params.password);
         } else if (i == 1) {
             base64_add(&base64, user, strlen(user));
         } else if (i == 2) {
-            base64_add(&base64, t->params.password, strlen(t->params.password));
+            base64_add(&base64, script->params.password, strlen(script->params.password));
         } else {
             base64_add(&base64, "", 1);
             base64_add(&base64, user, strlen(user) + 1);
-            base64_add(&base64, t->params.password, strlen(t->params.password));
+            base64_add(&base64, script->params.password, strlen(script->params.password));
         }
         base64_end(&base64);
         if (text.length > 0 && memmem(bytes, size, text.bytes, text.length) != NULL) {
@@ -634,19 +492,19 @@ static bool is_credential(const struct transcript *t, const char *bytes, size_t 
 /* What holds for every run, dropped or not. */
 static void judge_always(struct run *run)
 {
-    const struct transcript *t = run->transcript;
+    const struct script *script = run->script;
     const struct smtp_failure *failure = smtp_failure(&run->smtp);
 
-    if (t->params.tls == SMTP_TLS_STARTTLS &&
+    if (script->params.tls == SMTP_TLS_STARTTLS &&
         (memmem(run->sent, run->sent_clear_size, "MAIL", 4) != NULL ||
          memmem(run->sent, run->sent_clear_size, "AUTH", 4) != NULL)) {
         problem(run, "MAIL or AUTH in clear");
     }
-    if (!(t->params.tls == SMTP_TLS_OFF && t->params.auth_without_tls) &&
-        is_credential(t, run->sent, run->sent_clear_size)) {
+    if (!(script->params.tls == SMTP_TLS_OFF && script->params.auth_without_tls) &&
+        is_credential(script, run->sent, run->sent_clear_size)) {
         problem(run, "a credential in clear");
     }
-    if (is_credential(t, (const char *)run->smtp.tx, sizeof run->smtp.tx)) {
+    if (is_credential(script, (const char *)run->smtp.tx, sizeof run->smtp.tx)) {
         problem(run, "a credential is left in the buffer");
     }
     if (!(smtp_want(&run->smtp) & SMTP_CLOSED)) {
@@ -661,7 +519,7 @@ static void judge_always(struct run *run)
     if (failure != NULL && smtp_advice(failure)[0] == '\0') {
         problem(run, "no advice");
     }
-    for (size_t i = 0; i < t->message_count; i++) {
+    for (size_t i = 0; i < script->message_count; i++) {
         const struct smtp_result *result = &run->results[i];
 
         if (run->have_result[i] && ((result->error == 0) != (result->accepted_mask != 0) ||
@@ -752,14 +610,14 @@ static void check(struct run *run, const char *what, int error, const struct smt
 /* What the transcript says of a run that was not dropped. */
 static void judge_whole(struct run *run)
 {
-    const struct transcript *t = run->transcript;
+    const struct script *script = run->script;
     const struct smtp_failure *failure = smtp_failure(&run->smtp);
 
-    if (run->event < t->event_count) {
+    if (run->event < script->transcript.event_count) {
         /* Bytes behind an end that came by right are the one thing that may be left. */
-        for (size_t i = run->event; i < t->event_count; i++) {
-            if (t->events[i].kind != EVENT_SERVER) {
-                problem(run, "line %u was not reached", t->events[i].line);
+        for (size_t i = run->event; i < script->transcript.event_count; i++) {
+            if (script->transcript.events[i].kind != EVENT_SERVER) {
+                problem(run, "line %u was not reached", script->transcript.events[i].line);
                 break;
             }
         }
@@ -767,8 +625,8 @@ static void judge_whole(struct run *run)
     if (run->got_size > 0) {
         problem(run, "the client also said \"%.*s\"", (int)run->got_size, run->got);
     }
-    for (size_t i = 0; i < t->message_count; i++) {
-        const struct message *message = &t->messages[i];
+    for (size_t i = 0; i < script->message_count; i++) {
+        const struct message *message = &script->messages[i];
 
         if (run->have_result[i] != (message->expect != NULL)) {
             problem(run, "message %zu %s", i + 1,
@@ -778,21 +636,21 @@ static void judge_whole(struct run *run)
                   &run->results[i]);
         }
     }
-    if (strcmp(t->session, "none") == 0) {
+    if (strcmp(script->session, "none") == 0) {
         if (failure != NULL) {
             problem(run, "the session failed: %s", failure->text);
         }
     } else if (failure == NULL) {
         problem(run, "the session ended well");
     } else {
-        check(run, t->session, failure->error, failure, NULL);
+        check(run, script->session, failure->error, failure, NULL);
     }
 }
 
 /* A dropped run: a message is accepted if and only if its last reply had come whole. */
 static void judge_dropped(struct run *run, const struct run *whole)
 {
-    for (size_t i = 0; i < run->transcript->message_count; i++) {
+    for (size_t i = 0; i < run->script->message_count; i++) {
         bool there = whole->have_result[i] && whole->result_at[i] <= run->manner.drop_at;
         bool accepted = run->have_result[i] && run->results[i].error == 0;
 
@@ -812,34 +670,34 @@ static void judge(struct run *run)
 {
     judge_always(run);
     if (run->problem[0] != '\0') {
-        fail_msg("%s, %s (cut %zd, drop %zd): %s", run->transcript->path, run->manner.name,
+        fail_msg("%s, %s (cut %zd, drop %zd): %s", run->script->transcript.path, run->manner.name,
                  (ssize_t)run->manner.cut_at, (ssize_t)run->manner.drop_at, run->problem);
     }
 }
 
 static void transcript_test(void **state)
 {
-    static struct transcript t;
+    static struct script script;
     static struct run whole;
     static struct run run;
 
     size_t stride;
 
-    load(&t, *state);
-    stride = t.server_bytes / OFFSETS_MAX + 1;
-    play(&whole, &t, (struct manner){"byte by byte", true, SIZE_MAX, SIZE_MAX});
+    load(&script, *state);
+    stride = script.transcript.server_bytes / OFFSETS_MAX + 1;
+    play(&whole, &script, (struct manner){"byte by byte", true, SIZE_MAX, SIZE_MAX});
     judge_whole(&whole);
     judge(&whole);
-    play(&run, &t, (struct manner){"whole", false, SIZE_MAX, SIZE_MAX});
+    play(&run, &script, (struct manner){"whole", false, SIZE_MAX, SIZE_MAX});
     judge_whole(&run);
     judge(&run);
-    for (size_t at = 1; at < t.server_bytes; at += stride) {
-        play(&run, &t, (struct manner){"in two", false, at, SIZE_MAX});
+    for (size_t at = 1; at < script.transcript.server_bytes; at += stride) {
+        play(&run, &script, (struct manner){"in two", false, at, SIZE_MAX});
         judge_whole(&run);
         judge(&run);
     }
     for (size_t at = 0; at < whole.end_at; at += stride) {
-        play(&run, &t, (struct manner){"dropped", (at & 1) != 0, SIZE_MAX, at});
+        play(&run, &script, (struct manner){"dropped", (at & 1) != 0, SIZE_MAX, at});
         judge_dropped(&run, &whole);
         judge(&run);
     }
