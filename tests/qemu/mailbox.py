@@ -225,7 +225,8 @@ def reencoded(case):
 
     def html(block):
         lines = "<br>\n".join(block.splitlines())
-        return f"<html><head><style>p {{ color: red }}</style></head><body><p>Hi&nbsp;there</p><p>{lines}</p></body></html>"
+        head = "<html><head><style>p { color: red }</style></head>"
+        return f"{head}<body><p>Hi&nbsp;there</p><p>{lines}</p></body></html>"
 
     coded = "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n"
     yield "quoted", "", quoted
@@ -467,6 +468,12 @@ def hostile(case, script, told, mode="implicit", **more):
     return board, server
 
 
+def half(session):
+    """The connection ends in the middle of a message."""
+    session.client.sendall(b"+OK\r\nSubject: tocsin, please\r\n\r\n-----BEGIN TOCSIN")
+    return DROP
+
+
 for _name, _script, _told in (
         ("in-use", {"AUTH": "-ERR [IN-USE] Somebody else reads it"}, r"Somebody else.*\(transient\)"),
         ("sys-temp", {"AUTH": "-ERR [SYS/TEMP] Disk is full"}, r"Disk is full.*\(transient\)"),
@@ -482,8 +489,7 @@ for _name, _script, _told in (
         ("listing-garbage", {"LIST": b"+OK \xff\x00 x\r\n", "UIDL": b"+OK one two three\r\n.\r\n"}, None),
         ("top-drops", {"TOP": DROP}, r"\(transient\)"),
         ("retr-err", {"RETR": "-ERR [SYS/TEMP] Not now"}, None),
-        ("retr-half", {"RETR": lambda session: (session.client.sendall(b"+OK\r\nSubject: tocsin\r\n\r\nhalf"), DROP)[1]},
-         r"\(transient\)"),
+        ("retr-half", {"RETR": half}, r"\(transient\)"),
         ("dele-err", {"DELE": "-ERR Not mine"}, None),
         ("quit-drops", {"QUIT": DROP}, None),
         ("quit-err", {"QUIT": "-ERR Some deleted messages not removed"}, None)):
@@ -544,8 +550,8 @@ def wrong_password(case):
     case.status(board, r"failed [1-9]\d*, orders 0, refused 0: .*\(configuration\)")
 
 
-REASONS = {"expired": r"expired on 2020-01-01", "wrong-name": r"is for other\.example\.test", "unknown": r"unknown authority",
-           "early": r"not valid before 2090", "not-a-ca": r"is no CA's|not.* CA"}
+REASONS = {"expired": r"expired on 2020-01-01", "wrong-name": r"is for other\.example\.test",
+           "unknown": r"unknown authority", "early": r"not valid before 2090", "not-a-ca": r"is no CA's|not.* CA"}
 
 
 def refused_certificate(case, certificate, mode):

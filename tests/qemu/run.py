@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""`make run`: the whole way of an alert, from a syslog message to a mail in a mailbox, and over a power cut.
+"""`make run`: the whole way of an alert, from a syslog message to a mail in a mailbox, over a power cut, and back.
 
 Without --config: Exim and Dovecot (and chrony for the time) are started on loopback with a CA of their own, the
 board boots in QEMU, `logger` sends it a syslog message, and the mail is read back over POP3 inside TLS. Then its
-cable is pulled, an alert is queued, the power is cut, and the mail is read when both are back. With
+cable is pulled, an alert is queued, the power is cut, and the mail is read when both are back. Last, a person orders
+by signed mails: `status`, which is answered, and a new setting, which is tried, confirmed and answered. With
 --config the board uses that configuration and the servers it names; nothing else is started, and the proof is
 the server's own reply. --interactive leaves the console to you afterwards.
 """
@@ -24,15 +25,18 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 
 from board import Board, BoardError, boards  # noqa: E402
 from device import GUEST_HOST, ImageError, elf_of, flash_tool_of, make_image, settings, text_of  # noqa: E402
-from peers import Bench, Certificates, Chrony, Dovecot, Exim, PeerError  # noqa: E402
-from peers.bench import DOMAIN, port_free, wait_for  # noqa: E402
+from peers import Bench, Certificates, Chrony, Dovecot, Exim, Mailer, PeerError  # noqa: E402
+from peers.bench import DOMAIN, HOST, port_free, wait_for  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT_S = 120     # Of the whole run, the person's own time at the console not counted.
+LIMIT_S = 180     # Of the whole run, the person's own time at the console not counted.
 BOOT_S = 20
 DELIVERY_S = 45
 SYSLOG_TEXT = "Failed password for root from 192.0.2.7 port 51122 ssh2"
 OUTAGE_TEXT = "pump 3 stopped"
+SIGNER = ROOT / "build" / "tools" / "tocsin"
+BOX = "router1"  # The device's own mailbox.
+NEW_NAME = "Boiler room"
 
 
 class Failure(Exception):
@@ -62,13 +66,16 @@ class Screen:
         if line.strip():
             self._write(f"  {self._dim}|{self._off} {line}")
 
-    def mail(self, message):
+    def mail(self, message, lines_max=None):
         for name in ("From", "To", "Subject", "Date"):
             if message[name]:
                 self.note(f"{name}: {message[name]}")
         self._write("")
-        for line in message.get_content().splitlines():
+        lines = message.get_body(("plain",)).get_content().splitlines()
+        for line in lines[:lines_max]:
             self._write(textwrap.fill(line, 96, initial_indent="  ", subsequent_indent="  "))
+        if lines_max and len(lines) > lines_max:
+            self.note(f"... and {len(lines) - lines_max} lines more")
 
 
 def guest_syslog_port(config):
@@ -89,19 +96,67 @@ def send_syslog(port, text):
         raise Failure(f"logger: {done.stderr.strip()}")
 
 
+class Owner:
+    """The person: has the device's key and a mail program."""
+
+    def __init__(self, bench, exim, dovecot):
+        self.dovecot = dovecot
+        self._mailer = Mailer(bench, exim, dovecot, f"admin@{DOMAIN}")
+        self._key = bench.folder / "device.key"
+        self.line = self._tool("key", "hmac", str(self._key)).strip().splitlines()[-1]
+        self._counter = 0
+
+    @staticmethod
+    def _tool(*arguments):
+        if not SIGNER.is_file():
+            raise Failure(f"{SIGNER.relative_to(ROOT)} is not built: run `make tools`")
+        done = subprocess.run([SIGNER, *arguments], capture_output=True, text=True, timeout=10)
+        if done.returncode:
+            raise Failure(f"tocsin {arguments[0]}: {done.stderr.strip()}")
+        return done.stdout
+
+    def order(self, device, command):
+        """Signs an order and mails it to the device."""
+        self._counter += 1
+        block = self._tool("sign", "--key", str(self._key), "--device", device, "--counter", str(self._counter),
+                           "--body", *command.split(" "))
+        self._mailer.send(f"{BOX}@{DOMAIN}", f"tocsin {command}", block)
+
+    def answer(self, command):
+        subject = f"Re: tocsin {command}"
+        mails = wait_for(lambda: [mail for mail in self.dovecot.read("admin") if mail["Subject"] == subject],
+                         DELIVERY_S, 0.2)
+        if not mails:
+            raise Failure(f"no answer to `{command}` came within {DELIVERY_S} s")
+        return mails[0]
+
+
 def own_servers(bench, screen):
-    """Exim, Dovecot and chrony; the configuration that leads to them, and the mailboxes."""
+    """Exim, Dovecot and chrony; the configuration that leads to them, and who reads the mail."""
     certificates = Certificates(bench)
-    dovecot = Dovecot(bench, certificates, ["admin"])
+    dovecot = Dovecot(bench, certificates, ["admin", BOX])
     exim = Exim(bench, dovecot, ["ecdsa"])
     chrony = Chrony(bench)
     port = exim.port("implicit")
     screen.note(f"Exim, submission over TLS   127.0.0.1:{port}")
     screen.note(f"Dovecot, POP3 over TLS      127.0.0.1:{dovecot.pop3s}")
     screen.note(f"chrony, SNTP                127.0.0.1:{chrony.port}")
+    owner = Owner(bench, exim, dovecot)
+    key, _, value = owner.line.partition("=")
+    mailbox = {"from": f"{BOX}@{DOMAIN}", "pop3": f"{HOST}:{dovecot.pop3s}", "pop3_user": BOX,
+               "pop3_pass": dovecot.reader_password, "poll": "2s", "poll_fast": "1s", "commands": "all",
+               key.strip(): value.strip()}
     made = settings(port, "implicit", certificates.root(), ["admin"], dovecot.user, dovecot.password,
-                    sntp=f"{GUEST_HOST}:{chrony.port}")
-    return bench.write("device.conf", text_of(made)), dovecot
+                    sntp=f"{GUEST_HOST}:{chrony.port}", **mailbox)
+    return bench.write("device.conf", text_of(made)), owner
+
+
+def device_of(answer):
+    """The device's id, from its answer to `status`."""
+    found = next((hit[1] for line in answer if (hit := re.search(r"\bid ([0-9a-f]{16})\b", line))), None)
+    if found is None:
+        raise Failure("`status` does not tell the device's id")
+    return found
 
 
 def size_line(board):
@@ -167,7 +222,7 @@ def wait_accepted(board, number, since):
         raise Failure(f"no mail was sent: {found[1] or found[2]}")
 
 
-def prove(screen, board, dovecot, syslog):
+def prove(screen, board, owner, syslog):
     """Sends one syslog message and follows it; returns when its mail is proven."""
     board.wait(r"network: address (\S+)", BOOT_S)
     board.wait_prompt()
@@ -180,9 +235,9 @@ def prove(screen, board, dovecot, syslog):
         board.command(f"alert crit {SYSLOG_TEXT}")
     queued = board.wait(r"alert (\d+) (?:from|is queued)", 10, since)
     wait_accepted(board, queued[1], since)
-    if dovecot is None:
+    if owner is None:
         return
-    message = find_mail(dovecot, SYSLOG_TEXT)
+    message = find_mail(owner.dovecot, SYSLOG_TEXT)
     screen.step(f"The mail, from {DOMAIN}'s mailbox `admin`, over POP3 inside TLS")
     screen.mail(message)
 
@@ -205,12 +260,31 @@ def queue_and_cut(screen, board):
     return number
 
 
-def prove_again(screen, board, dovecot, number):
+def prove_again(screen, board, owner, number):
     """Power and cable are back: the alert arrives."""
     board.wait(r"network: address (\S+)", BOOT_S)
     wait_accepted(board, number, 0)
-    message = find_mail(dovecot, OUTAGE_TEXT)
+    message = find_mail(owner.dovecot, OUTAGE_TEXT)
     screen.note(f"In the mailbox: {message['Subject']}")
+
+
+def order_by_mail(screen, board, owner, device):
+    """The device's own mailbox: an order and its answer, then a new setting that is tried and confirmed."""
+    screen.step("The other way: a signed order, `status`, mailed to the device's own mailbox")
+    owner.order(device, "status")
+    answer = owner.answer("status")
+    screen.step("Its answer, from admin's mailbox")
+    screen.mail(answer, 14)
+    screen.step(f"A setting by mail: `config set from_name {NEW_NAME}`, tried, and confirmed by its own answer")
+    since = board.mark()
+    command = f"config set from_name {NEW_NAME}"
+    owner.order(device, command)
+    board.wait(r"configuration 2 is confirmed", DELIVERY_S, since)
+    answer = owner.answer(command)
+    if answer["From"].addresses[0].display_name != NEW_NAME:
+        raise Failure(f"the answer is From: {answer['From']}")
+    screen.step("Its answer")
+    screen.mail(answer, 6)
 
 
 def leave_console(screen, board, syslog):
@@ -235,10 +309,10 @@ def run(options, screen):
     if not elf.is_file():
         raise Failure(f"{elf.relative_to(ROOT)} is not built: run `make firmware BOARD={options.board}`")
     with Bench("run", limit_s=LIMIT_S) as bench:
-        dovecot, config = None, options.config
+        owner, config = None, options.config
         if config is None:
             screen.step("Mail servers on loopback")
-            config, dovecot = own_servers(bench, screen)
+            config, owner = own_servers(bench, screen)
         elif not config.is_file():
             raise Failure(f"there is no file {config}")
         if options.syslog_port and not port_free(options.syslog_port):
@@ -254,10 +328,10 @@ def run(options, screen):
                    folder=bench.folder) as board:
             problem = None
             try:
-                prove(screen, board, dovecot, syslog)
+                prove(screen, board, owner, syslog)
                 board.on_line = None
                 answer = board.command("status")
-                if dovecot is not None and not options.interactive:
+                if owner is not None and not options.interactive:
                     board.on_line = screen.console
                     queued = queue_and_cut(screen, board)
                 else:
@@ -273,10 +347,11 @@ def run(options, screen):
                 leave_console(screen, board, syslog)
             if problem:
                 raise problem
-        if dovecot is not None and not options.interactive:
+        if owner is not None and not options.interactive:
             screen.step("Power and cable are back")
             with Board(options.board, elf, image, (), (), on_line=screen.console, folder=bench.folder) as again:
-                prove_again(screen, again, dovecot, queued)
+                prove_again(screen, again, owner, queued)
+                order_by_mail(screen, again, owner, device_of(answer))
             screen.step("Figures")
             figures(screen, board, answer, counter)
 
