@@ -301,8 +301,8 @@ static enum step judge_order(struct app *app, enum mailbox_fate *fate)
         return STEP_SCAN;
     }
     if (verdict == AUTHORITY_REFUSED) {
-        refuse(app, why);
-        return STEP_DELE;
+        refuse(app, why); /* It may be for another device with this mailbox, or for a person. */
+        return STEP_SCAN;
     }
     if (verdict == AUTHORITY_DONE) {
         return STEP_DELE;
