@@ -617,9 +617,9 @@ static const char *run_poll(struct app *app, const char *arguments)
     if (app->config.pop3.host[0] == '\0') {
         return "there is no mailbox: `pop3` is not set";
     }
-    poller_hurry(app);
-    app->poller.said = true; /* Whoever asks wants to see that it was read. */
     if (duration[0] == '\0') {
+        app->poller.said = true; /* Whoever asks wants to see that it was read. */
+        poller_hurry(app);
         return NULL;
     }
     if (rest[0] != '\0' || !config_seconds_parse(duration, POLL_FAST_S_MAX, &seconds)) {
@@ -629,6 +629,7 @@ static const char *run_poll(struct app *app, const char *arguments)
         return "the time is not known yet";
     }
     app->diary.fast_until_unix_s = seconds == 0 ? 0 : now_s + seconds;
+    poller_hurry(app);
     return diary_save(&app->diary) < 0 ? "flash does not take it: it holds until a reset" : NULL;
 }
 

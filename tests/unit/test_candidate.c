@@ -523,6 +523,37 @@ static void test_model(void **state)
     }
 }
 
+static char told[1000];
+
+static void tell(void *context, const char *line)
+{
+    (void)context;
+    strcat(strcat(told, line), "\n");
+}
+
+/* A secret that differs is told, and not shown; one that does not differ is not. */
+static void test_changes_of_secrets(void **state)
+{
+    static struct config from, to;
+
+    (void)state;
+    config_defaults(&from);
+    strcpy(from.pop3_pass, "one");
+    from.command_key_set = true;
+    from.command_key[31] = 1;
+    to = from;
+    candidate_changes(&from, &to, tell, NULL);
+    assert_string_equal(told, "");
+    strcpy(to.pop3_pass, "two");
+    to.command_key[31] = 2;
+    to.commands = 0;
+    candidate_changes(&from, &to, tell, NULL);
+    assert_string_equal(told, "- pop3_pass = ********\n+ pop3_pass = ********\n"
+                              "- commands = help, status, report, test, queue, ack, mute, poll, "
+                              "history, config-show\n+ commands = none\n"
+                              "- command_key = ********\n+ command_key = ********\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -537,6 +568,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_import, setup, teardown),
         cmocka_unit_test_setup_teardown(test_import_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_check, setup, teardown),
+        cmocka_unit_test(test_changes_of_secrets),
         cmocka_unit_test_setup_teardown(test_model, setup, teardown),
     };
 
