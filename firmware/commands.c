@@ -64,10 +64,10 @@ static void status_device(struct app *app)
         app_print(app, "clock    not known yet");
     } else {
         text_add_time(&text, text_seconds(app_unix_ms(app)), app->config.zone_minutes);
-        app_print(
-            app, "clock    %s from %s, last moved by %s%u ms", time, app->clock_source,
-            app->clock_offset_ms < 0 ? "-" : "",
-            (unsigned)(app->clock_offset_ms < 0 ? -app->clock_offset_ms : app->clock_offset_ms));
+        app_print(app, "clock    %s from %s, last moved by %s%u ms", time, app->clock_source,
+                  app->clock_offset_ms < 0 ? "-" : "",
+                  app->clock_offset_ms < 0 ? 0u - (unsigned)app->clock_offset_ms
+                                           : (unsigned)app->clock_offset_ms);
     }
     app_print(app, "stack    %u of %u bytes used at most", (unsigned)hw->stack_used_max(),
               (unsigned)hw->stack_bytes());
