@@ -19,7 +19,7 @@
 #define ALARM_REFUSALS 3
 #define ALARM_MS 3600000
 
-enum { FLAG_BY_OTP = 1 };
+enum { FLAG_BY_OTP = 1, FLAG_STARTED = 2 };
 
 _Static_assert(RECORD_BYTES_MAX <= JOURNAL_PAYLOAD_MAX, "it is one record");
 _Static_assert(sizeof(struct authority) <= 600 || sizeof(void *) > 4, "what authority.h promises");
@@ -33,6 +33,7 @@ static void take_order(struct authority_order *order, const uint8_t *in)
 {
     order->phase = in[28];
     order->by_otp = (in[29] & FLAG_BY_OTP) != 0;
+    order->started = (in[29] & FLAG_STARTED) != 0;
     memcpy(order->hash, in + 32, sizeof order->hash);
     order->next_number = get_u32(in + 48);
     order->slot_sequence = get_u32(in + 52);
@@ -70,7 +71,7 @@ static void take_record(struct authority *authority, const uint8_t *in, size_t l
 static void put_order(const struct authority_order *order, uint8_t *out)
 {
     out[28] = order->phase;
-    out[29] = order->by_otp ? FLAG_BY_OTP : 0;
+    out[29] = (order->by_otp ? FLAG_BY_OTP : 0) | (order->started ? FLAG_STARTED : 0);
     memcpy(out + 32, order->hash, sizeof order->hash);
     put_u32(out + 48, order->next_number);
     put_u32(out + 52, order->slot_sequence);
@@ -317,6 +318,15 @@ static enum authority_verdict refuse(struct authority *authority, const struct m
     return AUTHORITY_REFUSED;
 }
 
+/* The last order again. Its mail is what it would be run again by until its trial has begun. */
+static enum authority_verdict known_order(const struct authority_order *order)
+{
+    if (order->phase == AUTHORITY_TRIAL && !order->started) {
+        return AUTHORITY_LATER;
+    }
+    return order->phase == AUTHORITY_TAKEN ? AUTHORITY_RESUME : AUTHORITY_DONE;
+}
+
 enum authority_verdict authority_check(struct authority *authority, const struct mailed *mailed,
                                        uint64_t unix_ms, const char **why)
 {
@@ -328,7 +338,7 @@ enum authority_verdict authority_check(struct authority *authority, const struct
     }
     if (order->phase != AUTHORITY_IDLE && order->by_otp == (mailed->proof == MAILED_OTP) &&
         memcmp(order->hash, mailed->hash, sizeof order->hash) == 0) {
-        return order->phase == AUTHORITY_TAKEN ? AUTHORITY_RESUME : AUTHORITY_DONE;
+        return known_order(order);
     }
     reason = staleness(authority, mailed);
     if (reason != NULL) {

@@ -47,6 +47,7 @@ enum authority_phase {
 struct authority_order {
     uint8_t phase; /* enum authority_phase */
     bool by_otp;
+    bool started;                        /* The trial of its configuration has begun. */
     uint8_t hash[16];                    /* Of mailed.hash: its first bytes. */
     uint32_t next_number;                /* journal.next_number when it was taken: an answer of its
                                           * own has this number or a greater one. */

@@ -554,6 +554,16 @@ __attribute__((noinline)) static bool answer_waits(struct app *app)
     return false;
 }
 
+int remote_trial_started(struct app *app)
+{
+    int error;
+
+    app->authority.order.started = true;
+    error = authority_phase(&app->authority, AUTHORITY_TRIAL);
+    app->authority.order.started = error == 0;
+    return error;
+}
+
 bool remote_committed(const struct app *app, uint32_t number)
 {
     const struct authority_order *order = &app->authority.order;
@@ -583,6 +593,10 @@ void remote_start(struct app *app)
         end(app, line);
     } else if (slots->rolled_back == number) {
         remote_ended(app);
+    } else if (order->started) {
+        text_print(line, sizeof line, "configuration %u went bad in flash; number %u is in force",
+                   (unsigned)number, (unsigned)slots->sequence);
+        end(app, line);
     } else if (authority_phase(&app->authority, AUTHORITY_TAKEN) < 0) {
         app_log(app, "order by mail: flash does not take that it has to run again");
     }

@@ -56,6 +56,9 @@ void remote_start(struct app *app);
 /* Whether the configuration of that number was committed by the order in hand. */
 bool remote_committed(const struct app *app, uint32_t number);
 
+/* Its trial begins, of which flash knows when this returns 0: now its mail may go. E_*. */
+MUST_CHECK int remote_trial_started(struct app *app);
+
 /* Such an order's answers: the mail of its trial, which goes before all others and does not survive
  * a reset, and one that does. Each as queue_add(). Then what ends it. */
 MUST_CHECK int remote_trial_mail(struct app *app, const char *what, uint32_t *number);

@@ -89,6 +89,9 @@ static void send(struct app *app, const char *what)
     int error;
 
     trial->ordered = remote_committed(app, app->slots.sequence);
+    if (trial->ordered && remote_trial_started(app) < 0) {
+        app_log(app, "configuration: flash does not take that its trial has begun");
+    }
     error = trial->ordered ? remote_trial_mail(app, what, &trial->number)
                            : app_test_alert(app, "device", "config", what, &trial->number);
     if (error >= 0) {

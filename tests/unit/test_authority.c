@@ -330,6 +330,10 @@ static void test_in_hand(void **state)
     assert_int_equal(
         authority_check(&authority, signed_order(2, "status"), UNIX_MS + 3600000, &why),
         AUTHORITY_LATER);
+    assert_int_equal(check(signed_order(1, "config import")), AUTHORITY_LATER);
+    authority.order.started = true;
+    assert_int_equal(authority_phase(&authority, AUTHORITY_TRIAL), 0);
+    boot();
     assert_int_equal(check(signed_order(1, "config import")), AUTHORITY_DONE);
     assert_int_equal(authority_phase(&authority, AUTHORITY_ENDED), 0);
     assert_int_equal(check(signed_order(2, "status")), AUTHORITY_RUN);

@@ -21,10 +21,11 @@
     "to = a@example.test\nmailhub = mail.example.test:25\ntls = off\n"   \
     "hostname = router1\nfrom = router1@example.test\nalert_boot = no\n" \
     "pop3 = pop.example.test:110\npop3_tls = off\npop3_user = me\n"      \
-    "pop3_pass = secret\nauth_without_tls = yes\npoll = 20s\n"           \
+    "pop3_pass = secret\nauth_without_tls = yes\n"                       \
     "command_key = " KEY_HEX "\nanswer_to = me@example.test\n"           \
     "answers_per_hour = 0\nconfirm_timeout = 60s\n"
-#define CONFIG SOME "commands = all\n"
+#define CONFIG SOME "poll = 20s\ncommands = all\n"
+#define FAST SOME "poll = 5s\npoll_fast = 5s\nalert_link = no\ncommands = all\n"
 
 static const uint8_t key[] = "0123456789abcdefghijklmnopqrstuv";
 
@@ -159,7 +160,7 @@ static void test_allowed(void **state)
     static char body[300];
 
     (void)state;
-    begin(SOME "commands = status, mute, reboot\notp = 99 ke1234 8b7f1eaf2f5dc2bd\n");
+    begin(SOME "poll = 20s\ncommands = status, mute, reboot\notp = 99 ke1234 8b7f1eaf2f5dc2bd\n");
     assert_int_equal(otp_make("ke1234", PHRASE, 99, device.app.authority.otp_last), 0);
     ask("report");
     assert_int_equal(taken("not done: `commands` of the configuration does not allow it"), 1);
@@ -405,6 +406,234 @@ static void test_console(void **state)
     commands_config_mail_end(&device.app);
 }
 
+/* ---- power cuts ---- */
+
+static jmp_buf cut_at;
+static int (*real_program)(const struct flash *, uint32_t, const void *, size_t);
+static int (*real_erase)(const struct flash *, uint32_t);
+
+/* With the power goes the device: not one more instruction, and nothing more over the network. */
+static int cut_program(const struct flash *flash, uint32_t address, const void *data, size_t size)
+{
+    int result = real_program(flash, address, data, size);
+
+    if (device.nor.off) {
+        longjmp(cut_at, 1);
+    }
+    return result;
+}
+
+static int cut_erase(const struct flash *flash, uint32_t address)
+{
+    int result = real_erase(flash, address);
+
+    if (device.nor.off) {
+        longjmp(cut_at, 1);
+    }
+    return result;
+}
+
+static void can_be_cut(void)
+{
+    real_program = device.nor.flash.program;
+    real_erase = device.nor.flash.erase;
+    device.nor.flash.program = cut_program;
+    device.nor.flash.erase = cut_erase;
+}
+
+/* Runs until the power is lost, at most for so long; then the power is back, but the device is not
+ * started yet. True: it was lost. */
+static bool run_until_cut(uint32_t n, enum nor_cut kind, bool boots, uint32_t seconds)
+{
+    nor_cut_in(&device.nor, n, kind);
+    if (setjmp(cut_at) != 0) {
+        nor_power(&device.nor);
+        return true;
+    }
+    if (boots) {
+        boot();
+    }
+    run_s(seconds);
+    nor_power(&device.nor);
+    return false;
+}
+
+/* Mails that answer order number `index` and differ; *last is the one that came last. */
+static unsigned answers_to(uint32_t index, const char **last)
+{
+    char answers[50];
+    const char *ids[96];
+    unsigned count = 0;
+
+    snprintf(answers, sizeof answers, "In-Reply-To: <m%u@phone", (unsigned)index);
+    *last = "";
+    for (size_t i = 0; i < device.server.mail_count; i++) {
+        const struct sim_mail *one = &device.server.mails[i];
+        const char *id = strstr(one->bytes, "\nMessage-ID: ");
+        bool known = false;
+
+        if (!one->taken || strstr(one->bytes, answers) == NULL) {
+            continue;
+        }
+        assert_non_null(id);
+        for (unsigned j = 0; j < count; j++) {
+            known |= strncmp(ids[j], id, strcspn(id + 1, "\n") + 1) == 0;
+        }
+        ids[count] = id;
+        count += !known;
+        *last = one->bytes;
+    }
+    return count;
+}
+
+struct scenario {
+    const char *name;
+    const char *commands[4];
+    const char *text; /* Of the first one. */
+    bool trial;       /* It commits a configuration, */
+    bool fails;       /* which does not work. */
+    unsigned resets;  /* Of its own. */
+};
+
+static const struct scenario scenarios[] = {
+    {.name = "plain", .commands = {"status", "mute r1 2h", "otp 50 ab1 0011223344556677", "help"}},
+    {.name = "ack", .commands = {"ack 1", "poll 2h"}},
+    {.name = "reboot", .commands = {"reboot", "mute r1 2h"}, .resets = 1},
+    {.name = "set", .commands = {"config set hostname = router2", "mute r1 2h"}, .trial = true},
+    {.name = "import", .commands = {"config import", "mute r1 2h"}, .text = FAST, .trial = true},
+    {.name = "fails",
+     .commands = {"config set from = bad@example.test", "mute r1 2h"},
+     .trial = true,
+     .fails = true},
+    {.name = "wrong", .commands = {"config set mailhub = :::", "mute r1 2h"}},
+};
+
+static void start(const struct scenario *scenario)
+{
+    begin(FAST);
+    sim_server_answer(&device.server, "MAIL FROM:<bad@", "451 4.7.1 not you", 1000000);
+    device.server.no_open = "away"; /* An alert waits for its ack. */
+    sim_device_type(&device, "alert info the tower is on fire\r");
+    device.server.no_open = NULL;
+    for (unsigned i = 0; i < 4 && scenario->commands[i] != NULL; i++) {
+        order(scenario->commands[i], i == 0 ? scenario->text : NULL);
+    }
+    can_be_cut();
+}
+
+static bool commanded(const struct scenario *scenario, const char *what)
+{
+    for (unsigned i = 0; i < 4 && scenario->commands[i] != NULL; i++) {
+        if (strncmp(scenario->commands[i], what, strlen(what)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Why it is not as it must be, when all is quiet again; NULL: it is. */
+static const char *judge(const struct scenario *scenario, unsigned cuts)
+{
+    const struct app *app = &device.app;
+    uint32_t number = app->slots.sequence;
+    const char *last;
+
+    if (device.pop3d.count != 0) {
+        return "an order is still in the mailbox";
+    }
+    if (app->authority.order.phase != AUTHORITY_ENDED || app->config_shell.mail.active) {
+        return "an order has not ended";
+    }
+    for (uint32_t i = 1; i <= counter; i++) {
+        unsigned count = answers_to(i, &last);
+
+        if (count == 0) {
+            return "an order was not answered";
+        }
+        if (count > 1 + (scenario->trial && i == 1 ? cuts : 0)) {
+            return "an order was answered in two ways";
+        }
+        if (i == 1 && scenario->trial &&
+            (strstr(last, "was not confirmed") != NULL) != (number == 1)) {
+            return "the answer says something else than what is in force";
+        }
+    }
+    if (number != (scenario->trial ? 2 : 1) && !(number == 1 && (scenario->fails || cuts > 0))) {
+        return "the wrong configuration is in force";
+    }
+    if (scenario->trial && number == 1 && app->slots.rolled_back != 2) {
+        return "a configuration was committed twice, or never";
+    }
+    if (commanded(scenario, "mute") &&
+        (strcmp(app->diary.mutes[0].source, "r1") != 0 || app->diary.mutes[1].source[0] != '\0')) {
+        return "the mute is not what was ordered";
+    }
+    if (commanded(scenario, "otp") && authority_otp_left(&app->authority) != 50) {
+        return "the chain is not what was ordered";
+    }
+    if (device.resets > scenario->resets + 3 * cuts + 2u * scenario->trial) {
+        return "it was reset too often";
+    }
+    return NULL;
+}
+
+static void fail_case(const struct scenario *scenario, uint32_t n, uint32_t n2, enum nor_cut kind,
+                      const char *why)
+{
+    fputs(device.screen, stderr);
+    fail_msg("%s: %s, cuts at %u and %u, %s", why, scenario->name, (unsigned)n, (unsigned)n2,
+             nor_cut_name(kind));
+}
+
+/* One cut at operation n (and one at n2 of the boot and what follows). False: it was never reached.
+ */
+static bool cut_case(const struct scenario *scenario, uint32_t n, uint32_t n2, enum nor_cut kind)
+{
+    unsigned cuts = 0;
+    const char *why;
+    bool lost;
+
+    start(scenario);
+    device.nor.random ^= (n * 64 + n2 * 8 + (uint32_t)kind) * 2654435761u;
+    device.nor.random |= 1;
+    lost = run_until_cut(n, kind, false, 200);
+    cuts += lost;
+    if (lost && n2 != 0) {
+        cuts += run_until_cut(n2, kind, true, 200);
+    }
+    if (lost) {
+        boot();
+    }
+    run_s(300);
+    why = judge(scenario, cuts);
+    if (why != NULL) {
+        fail_case(scenario, n, n2, kind, why);
+    }
+    sim_device_end(&device);
+    return lost;
+}
+
+static void test_cuts(void **state)
+{
+    unsigned cases = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++) {
+        uint32_t n = 1;
+
+        while (cut_case(&scenarios[i], n, 0, (enum nor_cut)(n % NOR_CUT_KINDS_ALL))) {
+            if (n % 5 == 0) {
+                (void)cut_case(&scenarios[i], n, 1 + n * 7 % 60,
+                               (enum nor_cut)(n / 5 % NOR_CUT_KINDS));
+            }
+            n++;
+        }
+        cases += n;
+        print_message("%s: %u operations\n", scenarios[i].name, (unsigned)n - 1);
+    }
+    print_message("%u cases\n", cases);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -417,6 +646,7 @@ int main(void)
         cmocka_unit_test_teardown(test_roll_back, end),
         cmocka_unit_test_teardown(test_answer_later, end),
         cmocka_unit_test_teardown(test_console, end),
+        cmocka_unit_test(test_cuts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
