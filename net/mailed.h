@@ -23,9 +23,11 @@
  *
  *     what the command takes beyond its line: here a configuration
  *
- * Every byte of it is signed. Without a block, a line that begins with `otp` holds a one-time
- * password (otp.h), and the command is the first other line that is not blank and not quoted; both
- * stand before a line "-- ". Cost: sizeof(struct mailed), under 1 KB. docs/commands.md is for
+ * Every byte of it is signed. There may be one block in a mail: of two, nobody knows which was
+ * meant. Without a block, a line that begins with `otp` holds a one-time password (otp.h), which
+ * may go on in the next lines; the command stands behind it, or is the first other line that is
+ * not blank and not quoted; both stand before a line "-- ". Cost: sizeof(struct mailed), under
+ * 1 KB, and for a line with a one-time password some 10^6 instructions. docs/commands.md is for
  * people.
  */
 #ifndef TOCSIN_NET_MAILED_H
