@@ -27,7 +27,7 @@
  * meant. Without a block, a line that begins with `otp` holds a one-time password (otp.h), which
  * may go on in the next lines; the command stands behind it, or is the first other line that is
  * not blank and not quoted; both stand before a line "-- ". Cost: sizeof(struct mailed), under
- * 1 KB, and for a line with a one-time password some 10^6 instructions. docs/commands.md is for
+ * 1 KB, and for a line with a one-time password some 10^7 instructions. docs/commands.md is for
  * people.
  */
 #ifndef TOCSIN_NET_MAILED_H
