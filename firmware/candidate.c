@@ -78,32 +78,31 @@ static const char too_many[] = "too many changes at once: `config commit` first"
 /* The value may stand in the room behind the edits, if it ends where that does. */
 int candidate_set(struct candidate *candidate, const char *key, const char *value, const char **why)
 {
+    static const char equals[] = " = ";
     const struct config_key *row = config_key_find(key);
     char *edit = candidate->edits + candidate->edits_used;
     size_t room = sizeof candidate->edits - candidate->edits_used;
     size_t length = value != NULL ? strlen(value) : 0;
+    size_t name_length, before;
     char *old;
-    struct text text;
 
     *why = refusal(row);
     if (*why != NULL) {
         return E_INVALID;
     }
     old = find_edit(candidate, row);
-    if (1 + strlen(config_key_name(row)) + (length > 0 ? 3 + length : 0) + 1 > room) {
+    name_length = strlen(config_key_name(row));
+    before = 1 + name_length + (length > 0 ? sizeof equals - 1 : 0);
+    if (before + length + 1 > room) {
         *why = too_many;
         return E_SPACE;
     }
-    text = text_begin(edit, room);
-    text_add_char(&text, EDIT_PENDING);
-    text_add(&text, config_key_name(row));
-    if (length > 0) {
-        text_add(&text, " = ");
-        memmove(edit + text.length, value, length);
-        text.length += length;
-        edit[text.length] = '\0';
-    }
-    candidate->edits_used = (uint16_t)(candidate->edits_used + text.length + 1);
+    memmove(edit + before, value != NULL ? value : "", length);
+    edit[before + length] = '\0';
+    edit[0] = EDIT_PENDING;
+    memcpy(edit + 1, config_key_name(row), name_length);
+    memcpy(edit + 1 + name_length, equals, before - 1 - name_length);
+    candidate->edits_used = (uint16_t)(candidate->edits_used + before + length + 1);
     if (old != NULL) {
         remove_edit(candidate, old);
     }

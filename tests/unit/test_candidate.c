@@ -274,6 +274,78 @@ static void test_room_for_edits(void **state)
     }
 }
 
+/* In pieces of any size: what is staged is the same. */
+static void test_lines(void **state)
+{
+    static const char text[] = "# a comment = 1\r\n\n  hostname=\t\"two words\"\r\nroot = a@x.org, "
+                               "b@x.org\n;x=y\nmailhub =\nroot = c@x.org\ntls=off";
+    const char *why = NULL;
+
+    (void)state;
+    base("mailhub = old\nroot = old@x.org\n");
+    for (size_t piece = 1; piece <= sizeof text; piece++) {
+        candidate_drop(&candidate);
+        for (size_t at = 0; at < sizeof text - 1; at += piece) {
+            size_t left = sizeof text - 1 - at;
+
+            assert_int_equal(
+                candidate_lines_push(&candidate, text + at, left < piece ? left : piece, &why), 0);
+        }
+        assert_int_equal(candidate_lines_end(&candidate, &why), 0);
+        assert_int_equal(candidate_lines_end(&candidate, &why), 0);
+        assert_int_equal(candidate.line, 8);
+        assert_string_equal(staged(), "root = c@x.org\nhostname = \"two words\"\ntls = off\n");
+        for (size_t i = candidate.edits_used; i < sizeof candidate.edits; i++) {
+            assert_int_equal(candidate.edits[i], 0);
+        }
+    }
+}
+
+static void test_lines_refused(void **state)
+{
+    static const char *const bad[] = {"hostname", "nonsense = 1", "TLS_CA_File = x", "= x"};
+    const char *why;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        candidate_drop(&candidate);
+        why = NULL;
+        assert_int_equal(candidate_lines_push(&candidate, "tls = off\n", 10, &why), 0);
+        assert_int_equal(candidate_lines_push(&candidate, bad[i], strlen(bad[i]), &why), 0);
+        assert_int_equal(candidate_lines_end(&candidate, &why), E_INVALID);
+        assert_non_null(why);
+        assert_int_equal(candidate.line, 2);
+        assert_string_equal(staged(), "tls = off\n");
+    }
+}
+
+/* Every length of a line, up to the last byte of the room and beyond. */
+static void test_room_for_lines(void **state)
+{
+    static char line[CANDIDATE_EDIT_BYTES + 40];
+
+    (void)state;
+    for (size_t length = 1; length < CANDIDATE_EDIT_BYTES + 10; length++) {
+        const char *why = NULL;
+        int result;
+
+        memcpy(line, "to= ", 4);
+        memset(line + 4, 'a', length);
+        memcpy(line + 4 + length, " \r\n", 4);
+        candidate_drop(&candidate);
+        set("tls", "off");
+        result = candidate_lines_push(&candidate, line, strlen(line), &why);
+        if (result == 0) {
+            assert_int_equal(strlen(staged()), strlen("tls = off\nroot = \n") + length);
+        } else {
+            assert_int_equal(result, E_SPACE);
+            assert_non_null(why);
+            assert_in_range(length, CANDIDATE_EDIT_BYTES - 24, sizeof line);
+            assert_string_equal(staged(), "tls = off\n");
+        }
+    }
+}
+
 static void test_edits_listed(void **state)
 {
     bool secret;
@@ -565,6 +637,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_room_for_edits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_edits_listed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_lines, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_lines_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_room_for_lines, setup, teardown),
         cmocka_unit_test_setup_teardown(test_import, setup, teardown),
         cmocka_unit_test_setup_teardown(test_import_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_check, setup, teardown),

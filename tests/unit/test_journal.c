@@ -654,6 +654,179 @@ static void test_random_bytes(void **state)
     }
 }
 
+/* ---- singles as long as a record can be ---- */
+
+static const struct {
+    uint8_t type;
+    uint16_t length;
+} singles[] = {
+    {JOURNAL_AUTHORITY, 491}, {JOURNAL_MAILBOX, JOURNAL_PAYLOAD_MAX}, {JOURNAL_DIARY, 211}};
+
+#define SINGLES (sizeof singles / sizeof singles[0])
+
+static void fill_single(size_t which, uint32_t version, uint8_t bytes[JOURNAL_PAYLOAD_MAX])
+{
+    for (uint32_t i = 0; i < singles[which].length; i++) {
+        bytes[i] = (uint8_t)((version + which + 1) * 2654435761u >> (i % 24) ^ i * 89);
+    }
+}
+
+static int write_single(struct journal *journal, size_t which, uint32_t version)
+{
+    uint8_t bytes[JOURNAL_PAYLOAD_MAX];
+    struct journal_part part = {bytes, singles[which].length};
+    uint32_t address;
+
+    fill_single(which, version, bytes);
+    return journal_append(journal, singles[which].type, 0, &part, 1, &address);
+}
+
+/* Which of its versions up to that one it is. */
+static uint32_t single_version(struct journal *journal, size_t which, uint32_t newest)
+{
+    uint8_t bytes[JOURNAL_PAYLOAD_MAX], expected[JOURNAL_PAYLOAD_MAX];
+    int length = journal_single(journal, singles[which].type, bytes, sizeof bytes);
+
+    assert_int_equal(length, singles[which].length);
+    for (uint32_t version = newest + 1; version-- > 0;) {
+        fill_single(which, version, expected);
+        if (memcmp(bytes, expected, (size_t)length) == 0) {
+            return version;
+        }
+    }
+    fail_msg("a single holds what was never written");
+    return 0;
+}
+
+static void assert_singles(struct journal *journal, const uint32_t version[SINGLES])
+{
+    for (size_t i = 0; i < SINGLES; i++) {
+        assert_int_equal(single_version(journal, i, version[i]), version[i]);
+    }
+}
+
+static int filler(struct journal *journal, uint32_t number)
+{
+    static const uint8_t bytes[300] = {1, 2, 3};
+    struct journal_part part = {bytes, 40 + number * 37 % 260};
+    uint32_t address;
+
+    return journal_append(journal, JOURNAL_MARK, number, &part, 1, &address);
+}
+
+/* The ring goes round several times; now and then a bit of one goes bad before it is carried. */
+static void test_singles_carried(void **state)
+{
+    (void)state;
+    for (size_t shape = 0; shape < SHAPES; shape++) {
+        uint32_t version[SINGLES] = {0};
+        struct journal journal;
+        struct nor nor;
+
+        begin(&nor, shape);
+        create(&nor, &journal);
+        for (size_t i = 0; i < SINGLES; i++) {
+            assert_int_equal(write_single(&journal, i, 0), 0);
+        }
+        for (uint32_t n = 1; journal.blocks_erased < 8 * LOG_BLOCKS; n++) {
+            size_t which = nor_random(&nor) % SINGLES;
+            struct journal_record record;
+            uint8_t byte;
+
+            assert_int_equal(filler(&journal, n), 0);
+            if (n % 29 == 0) {
+                assert_int_equal(write_single(&journal, which, ++version[which]), 0);
+            }
+            if (n % 13 == 0) {
+                uint32_t address = journal.single[singles[which].type];
+
+                assert_true(journal_read(&journal, address, &record, &byte, 1) >= 0);
+                if (!record.corrected) { /* Two would be too many. */
+                    nor_flip(&nor, address + 16 + nor_random(&nor) % singles[which].length,
+                             nor_random(&nor) % 8);
+                }
+            }
+            assert_singles(&journal, version);
+        }
+        journal_mount(&journal, &nor.flash, NULL);
+        assert_singles(&journal, version);
+        assert_seed(&journal, 0);
+        end(&nor);
+    }
+}
+
+/* A cut in any way at each operation, all round the ring: the newest that was written stands, or
+ * the one whose writing was cut. */
+static void test_singles_power_cuts(void **state)
+{
+    uint32_t cuts = 0;
+
+    (void)state;
+    for (size_t shape = 0; shape < SHAPES; shape++) {
+        uint32_t version[SINGLES] = {0};
+        struct journal journal;
+        struct nor nor;
+
+        begin(&nor, shape);
+        create(&nor, &journal);
+        for (size_t i = 0; i < SINGLES; i++) {
+            assert_int_equal(write_single(&journal, i, 0), 0);
+        }
+        for (uint32_t n = 1; n <= 1200; n++) {
+            size_t which = n % SINGLES;
+
+            nor_cut_in(&nor, 1 + nor_random(&nor) % 50, nor_random(&nor) % NOR_CUT_KINDS);
+            while (!nor.off) {
+                if (nor_random(&nor) % 4 != 0) {
+                    (void)filler(&journal, n);
+                } else if (write_single(&journal, which, version[which] + 1) == 0) {
+                    version[which]++;
+                } else if (nor.off) {
+                    nor_power(&nor);
+                    journal_mount(&journal, &nor.flash, NULL);
+                    version[which] = single_version(&journal, which, version[which] + 1);
+                    assert_int_equal(write_single(&journal, which, ++version[which]), 0);
+                    break;
+                }
+            }
+            cuts++;
+            nor_power(&nor);
+            journal_mount(&journal, &nor.flash, NULL);
+            assert_null(journal.problem);
+            assert_singles(&journal, version);
+            assert_seed(&journal, 0);
+        }
+        end(&nor);
+    }
+    print_message("singles: %u power cuts\n", cuts);
+}
+
+/* The newest one goes bad: the one before it counts, and lives on. */
+static void test_single_before(void **state)
+{
+    struct journal journal;
+    struct nor nor;
+    uint8_t bytes[JOURNAL_PAYLOAD_MAX];
+
+    (void)state;
+    begin(&nor, 0);
+    create(&nor, &journal);
+    assert_int_equal(journal_single(&journal, JOURNAL_DIARY, bytes, sizeof bytes), E_MISSING);
+    assert_int_equal(write_single(&journal, 2, 1), 0);
+    assert_int_equal(journal_single(&journal, JOURNAL_DIARY, bytes, 210), E_MISSING);
+    assert_int_equal(write_single(&journal, 2, 2), 0);
+    nor_flip(&nor, journal.single[JOURNAL_DIARY] + 20, 1);
+    nor_flip(&nor, journal.single[JOURNAL_DIARY] + 90, 3);
+    assert_int_equal(single_version(&journal, 2, 2), 1);
+    for (uint32_t n = 1; journal.blocks_erased < 3 * LOG_BLOCKS; n++) {
+        assert_int_equal(filler(&journal, n), 0);
+    }
+    assert_int_equal(single_version(&journal, 2, 2), 1);
+    journal_mount(&journal, &nor.flash, NULL);
+    assert_int_equal(single_version(&journal, 2, 2), 1);
+    end(&nor);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -673,6 +846,9 @@ int main(void)
         cmocka_unit_test(test_other_version),
         cmocka_unit_test(test_other_records),
         cmocka_unit_test(test_random_bytes),
+        cmocka_unit_test(test_singles_carried),
+        cmocka_unit_test(test_singles_power_cuts),
+        cmocka_unit_test(test_single_before),
     };
 
     return cmocka_run_group_tests_name("journal", tests, NULL, NULL);
