@@ -57,6 +57,8 @@ static const struct {
     {CONFIG_UNSIGNED, CONFIG_KEY_commands,
      "config-set, config-import and otp are never taken with a one-time password: expected "
      "command_key or command_public_key too, or other commands"},
+    {CONFIG_NO_POINT, CONFIG_KEY_command_public,
+     "expected the base64 text of a P-256 public key: this one is not on the curve"},
     {CONFIG_MISSING, CONFIG_KEY_netmask,
      "missing; a static address needs it: expected address = ADDRESS/LENGTH"},
     {CONFIG_NO_DOMAIN, CONFIG_KEY_to,

@@ -1,6 +1,7 @@
 /* What is well formed in a configuration but cannot work. The device runs on what a person's
  * computer has reviewed, so it need not link this. */
 #include "firmware/config_table.h"
+#include "net/digest.h"
 
 #include <string.h>
 
@@ -48,6 +49,10 @@ static void review_orders(struct config_reader *reader)
     if (config->otp.sequence != 0 && (config->commands & signed_only) != 0 &&
         !config->command_key_set && !config->command_public_set) {
         config_fail(reader, CONFIG_KEY_commands, CONFIG_UNSIGNED);
+    }
+    /* Not while it is read: a start has no stack for it. */
+    if (config->command_public_set && !digest_public_valid(config->command_public)) {
+        config_fail(reader, CONFIG_KEY_command_public, CONFIG_NO_POINT);
     }
 }
 

@@ -75,7 +75,8 @@ extern const struct config_key config_keys[CONFIG_KEY_COUNT];
     FAULT(NO_PEM, "not a PEM certificate")      \
     FAULT(NO_END, "PEM block without its end")  \
     FAULT(NO_DNS, "not found without `dns`")    \
-    FAULT(UNSIGNED, "needs signed orders")
+    FAULT(UNSIGNED, "needs signed orders")      \
+    FAULT(NO_POINT, "not a key of P-256")
 
 #define CONFIG_FAULT_ID(id, words) CONFIG_##id,
 enum config_fault { CONFIG_FAULTS(CONFIG_FAULT_ID) CONFIG_FAULT_COUNT };

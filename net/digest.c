@@ -94,16 +94,21 @@ bool digest_ecdsa_verify(const uint8_t key[DIGEST_PUBLIC_BYTES],
 
 int digest_public_parse(const uint8_t *der, size_t size, uint8_t key[DIGEST_PUBLIC_BYTES])
 {
-    static const unsigned char one = 1;
-    unsigned char point[1 + DIGEST_PUBLIC_BYTES];
-
     if (size != DIGEST_SPKI_BYTES || memcmp(der, spki_head, sizeof spki_head) != 0) {
         return E_INVALID;
     }
     memcpy(key, der + sizeof spki_head, DIGEST_PUBLIC_BYTES);
+    return 0;
+}
+
+bool digest_public_valid(const uint8_t key[DIGEST_PUBLIC_BYTES])
+{
+    static const unsigned char one = 1;
+    unsigned char point[1 + DIGEST_PUBLIC_BYTES];
+
     point_write(key, point);
     /* Multiplying looks first whether the point is on the curve. */
-    return tls_ec.mul(point, sizeof point, &one, 1, BR_EC_secp256r1) == 1 ? 0 : E_INVALID;
+    return tls_ec.mul(point, sizeof point, &one, 1, BR_EC_secp256r1) == 1;
 }
 
 void digest_public_write(const uint8_t key[DIGEST_PUBLIC_BYTES], uint8_t der[DIGEST_SPKI_BYTES])

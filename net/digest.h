@@ -49,9 +49,13 @@ bool digest_ecdsa_verify(const uint8_t key[DIGEST_PUBLIC_BYTES],
                          size_t size);
 
 /* A public key as `openssl ec -pubout -outform DER` writes it (RFC 5480: SubjectPublicKeyInfo, 91
- * bytes, uncompressed). E_INVALID: anything else, or a point that is not on the curve. */
+ * bytes, uncompressed). E_INVALID: anything else. */
 MUST_CHECK int digest_public_parse(const uint8_t *der, size_t size,
                                    uint8_t key[DIGEST_PUBLIC_BYTES]);
+
+/* Whether it is a point of the curve: with one that is not, no signature is good. Takes 3 KB of
+ * stack, as verifying does. */
+bool digest_public_valid(const uint8_t key[DIGEST_PUBLIC_BYTES]);
 
 /* The same key as those 91 bytes. */
 void digest_public_write(const uint8_t key[DIGEST_PUBLIC_BYTES], uint8_t der[DIGEST_SPKI_BYTES]);

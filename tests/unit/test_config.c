@@ -855,10 +855,10 @@ static void test_command_keys(void **state)
     assert_int_equal(config.command_public[0], 0x2B);
     assert_int_equal(config.command_public[63], 0x97);
     for (size_t i = 0; i < strlen(PUBLIC_KEY); i++) { /* The next letter is no key, or no base64. */
-        snprintf(text, sizeof text, "command_public_key = %s", PUBLIC_KEY);
-        text[21 + i] = (char)(text[21 + i] + 1);
-        assert_bad_line(text, "expected the base64 text of a P-256 public key");
-        assert_false(config.command_public_set);
+        snprintf(text, sizeof text, BASE POP3 "command_public_key = %s\n", PUBLIC_KEY);
+        strstr(text, PUBLIC_KEY)[i]++;
+        assert_error(text,
+                     "9 command_public_key: ", "expected the base64 text of a P-256 public key");
     }
     snprintf(text, sizeof text, "command_public_key = %.120s", PUBLIC_KEY);
     assert_bad_line(text, "expected the base64 text");
