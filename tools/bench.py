@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Guest instructions of a whole send, from reset to the server's 250, and of its parts; what the
-queue in flash costs.
+queue in flash costs; what a look into the mailbox costs.
 
     bench.py --board BOARD [--update]
 
@@ -8,10 +8,14 @@ The board runs in QEMU with tools/plugin/marks.c, against the bench's own mail s
 kind of certificate. Marks are the empty functions of firmware/main.c; public-key operations, the
 mount of the log and the operations of the flash are counted from their first instruction to the
 return to their caller. For the queue, a board gets 1,000 alerts while its server is away, and sends
-them when it comes back. --update writes the tables into README.md.
+them when it comes back. For the mailbox, bytes and round trips are those on the wire, as a proxy
+before Dovecot sees them, TLS included; a poll's instructions are from the load of what flash knows of
+the mailbox to the end of its save. --update writes the tables into README.md.
 """
 
 import argparse
+import base64
+import hmac
 import re
 import socket
 import subprocess
@@ -55,12 +59,20 @@ QUEUE_CALLS = [
     ("program", r"", r"\w+_nor_program"),
     ("erase", r"", r"\w+_nor_erase"),
 ]
+POLL_CALLS = [
+    ("load", r"", "mailbox_load"),
+    ("save", r"", "mailbox_save"),
+]
 CHAINS = {"ecdsa": "ECDSA P-256", "rsa": "RSA-2048"}
 RUN_LIMIT_S = 180
 MAIL_LIMIT_S = 60
 ALERTS = 1000
 ALERT_TEXT = "EXT4-fs error (device sda1): ext4_lookup: deleted inode referenced: number {}"
 DRAIN_LIMIT_S = 120
+POLL_LIMIT_S = 60
+HOST = "mail.example.test"
+KEPT = 10_000  # Messages in the mailbox that are not for the device.
+KEY = bytes(range(32))
 MARKS = ["boot", "address", "begin", "connect", "tls_ready", "auth", "accepted"]
 
 
@@ -266,6 +278,99 @@ def measure_queue(board):
     ]
 
 
+# ---- the mailbox ---------------------------------------------------------------------------------
+
+
+class PollRun:
+    """A board that looks into its mailbox when it is told to; see measure_polls()."""
+
+    def __init__(self, board, bench):
+        from device import GUEST_HOST, flash_tool_of, make_image, settings, text_of
+        from peers import Certificates, Chrony, Dovecot, EvilPop3, Exim, Tap
+        certificates = Certificates(bench)
+        self.board, self.bench = board, bench
+        self.dovecot = Dovecot(bench, certificates, ["admin", "box"])
+        # Dovecot resumes TLS sessions by tickets alone, which the device does not take; Python's own
+        # server does by their ids.
+        self.resuming = EvilPop3(bench, certificates)
+        exim = Exim(bench, self.dovecot, ["ecdsa"])
+        chrony = Chrony(bench)
+        self.tap = Tap(bench, self.resuming.port)
+        config = settings(exim.port("implicit"), "implicit", certificates.root(), ["admin"],
+                          self.dovecot.user, self.dovecot.password,
+                          sntp=f"{GUEST_HOST}:{chrony.port}", alert_boot="no",
+                          pop3=f"{HOST}:{self.tap.port}", pop3_user="box",
+                          pop3_pass=self.dovecot.reader_password, poll="off", command_key=KEY.hex())
+        self.image = bench.folder / "flash.img"
+        make_image(flash_tool_of(board), bench.write("device.conf", text_of(config)), self.image)
+
+    def start(self):
+        from board import Board
+        from device import elf_of
+        extra, self.out = plugin(self.board, self.bench.folder, tuple(POLL_CALLS))
+        device = Board(self.board, elf_of(self.board), self.image, extra=extra)
+        device.wait("clock: set", MAIL_LIMIT_S)
+        device.wait("network: address", MAIL_LIMIT_S)
+        return device
+
+    def poll(self, device):
+        """One look into the mailbox: (bytes, of them POP3, round trips, instructions, how many were
+        new)."""
+        since, before = device.mark(), len(self.tap.conversations)
+        device.command("poll")
+        line = device.wait(r"mailbox: \d+ messages, (\d+) new; (\d+) bytes, (\d+) round trips",
+                           POLL_LIMIT_S, since)
+        conversations = self.tap.conversations[before:]
+        if len(conversations) != 1:
+            raise Failure(f"{len(conversations)} connections for one poll")
+        calls = read_counts(self.out)[1]
+        begin = [begin for name, begin, _ in calls if name == "load"][-1]
+        end = [end for name, _, end in calls if name == "save"][-1]
+        wire = len(conversations[0].client) + len(conversations[0].server)
+        return wire, int(line[2]), conversations[0].turns, end - begin, int(line[1])
+
+    def put_order(self, device):
+        """Puts a signed order for `status` into the mailbox."""
+        identity = re.search(r"\bid ([0-9a-f]{16})", "\n".join(device.command("status")))[1]
+        payload = f"tocsin 1\ndevice {identity}\ncounter 1\ncommand status\n".encode()
+        proof = hmac.digest(KEY, payload, "sha256")
+        self.dovecot.put("box", "\n".join([
+            "From: owner@example.test", "To: box@example.test", "Subject: tocsin status",
+            "Message-ID: <1@example.test>", "", "-----BEGIN TOCSIN COMMAND-----",
+            base64.b64encode(payload).decode(), "-----TOCSIN SIGNATURE-----",
+            base64.b64encode(proof).decode(), "-----END TOCSIN COMMAND-----", ""]))
+
+
+def measure_polls(board):
+    """Rows (label, bytes, of them POP3, round trips, instructions) of polls."""
+    from peers import Bench
+    rows = []
+    with Bench("bench-polls", limit_s=2 * RUN_LIMIT_S) as bench:
+        run = PollRun(board, bench)
+        with run.start() as device:
+            run.poll(device)
+            rows.append(("empty mailbox, TLS session resumed", *run.poll(device)[:4]))
+            run.tap.lead_to(run.dovecot.pop3s)
+            rows.append(("empty mailbox, and all below: whole handshake", *run.poll(device)[:4]))
+            run.dovecot.fill("box", KEPT)
+            looks = [run.poll(device)]
+            while looks[-1][4] > 0:
+                looks.append(run.poll(device))
+            none = looks.pop()
+            sums = [sum(look[column] for look in looks) for column in range(4)]
+            rows.append((f"{KEPT:,} messages seen for the first time, {len(looks)} sessions", *sums))
+            rows.append((f"{KEPT:,} messages, none new", *none[:4]))
+            run.dovecot.fill("box", 1)
+            rows.append((f"{KEPT:,} messages, one new and not for the device",
+                         *run.poll(device)[:4]))
+            run.put_order(device)
+            rows.append((f"{KEPT:,} messages, one new order: taken, run, deleted",
+                         *run.poll(device)[:4]))
+            device.wait(" accepted by ", MAIL_LIMIT_S)
+            stack = next(line for line in device.command("status") if line.startswith("stack"))
+    return rows, stack
+
+
 def erase_bytes(board):
     from case import geometry
     return geometry(board)["FLASH_ERASE_BYTES"]
@@ -339,8 +444,9 @@ def parts_of(marks):
     return first_and_second(marks)[0]["accepted"][1]
 
 
-def markdown(board, results, queue):
-    """One table of what is done, one of where the instructions are spent, one of the queue."""
+def markdown(board, results, queue, polls):
+    """One table of what is done, one of where the instructions are spent, one of the queue, one of
+    the mailbox."""
     kinds = list(results)
     lines = []
     for title, columns in (("guest instructions", {kind: results[kind][0] for kind in kinds}),
@@ -360,6 +466,10 @@ def markdown(board, results, queue):
         lines.append("")
     lines += [f"| {board}: the queue in flash | |", "|---|---:|"]
     lines += [f"| {label} | {figure} |" for label, figure in queue]
+    lines += ["", f"| {board}: a look into the mailbox | bytes | POP3 | turns | instructions |",
+              "|---|---:|---:|---:|---:|"]
+    lines += ["| " + " | ".join([label, *(f"{figure:,}" for figure in figures)]) + " |"
+              for label, *figures in polls]
     return "\n".join(lines)
 
 
@@ -390,10 +500,13 @@ def main():
             results[title] = (rows_of(marks, calls), [item for item in parts if item[1]])
             stack = next((line for line in status if line.startswith("stack")), None)
         print(f"bench: {board}, {ALERTS:,} alerts for a server that is away", flush=True)
-        table = markdown(board, results, measure_queue(board))
+        queue = measure_queue(board)
+        print(f"bench: {board}, a mailbox of {KEPT:,} messages", flush=True)
+        polls, stack_with_orders = measure_polls(board)
+        table = markdown(board, results, queue, polls)
         print()
         plain(table)
-        print(f"\n{stack or ''}")
+        print(f"\nsending alerts: {stack or ''}\nreading mail:   {stack_with_orders}")
         if arguments.update:
             _, new = size.replace_between(ROOT / "README.md", BEGIN, END, table)
             (ROOT / "README.md").write_text(new, encoding="utf-8")

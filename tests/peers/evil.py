@@ -155,6 +155,10 @@ class Tap(Listener):
         self._verb, self._good, self._bad, self._injected = self._POP3 if pop3 else self._SMTP
         super().__init__(bench, at)
 
+    def lead_to(self, port):
+        """Another server, from the next connection on."""
+        self._target = port
+
     def serve(self, client, conversation, _index):
         def change(data):
             asked = conversation.client.count(self._verb + b"\r\n")
@@ -334,6 +338,12 @@ class Session:
         self.client = self.context.wrap_socket(self.client, server_side=True)
         self.buffer = b""
         self.tls = True
+
+    def end_tls(self):
+        """An orderly end: OpenSSL forgets a session that ended without one, and would not resume it."""
+        if self.tls:
+            self.client.settimeout(2)
+            self.client.unwrap()
 
     def line(self):
         while b"\n" not in self.buffer:

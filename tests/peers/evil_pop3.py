@@ -90,6 +90,7 @@ class _Pop3Session(Session):
                         self.evil.messages.remove(message)
                 if "GONE" in self.script:
                     self.script["GONE"](self)
+                self.end_tls()
                 return
             else:
                 self.answer(verb, self._good(verb))
