@@ -448,6 +448,11 @@ static void judge_whole(struct app *app)
 
 /* ---- asking and being told ---- */
 
+static bool asks_whole(struct app *app)
+{
+    return !room(app)->has_top || room(app)->letter.no_top;
+}
+
 static int ask(struct app *app, enum pop3_verb verb, uint32_t number, uint64_t now_ms)
 {
     int error = pop3_request(&room(app)->pop3, verb, number, now_ms);
@@ -474,7 +479,7 @@ static int ask_step(struct app *app, uint64_t now_ms)
         return ask(app, POP3_UIDL_ALL, 0, now_ms);
     case STEP_TOP:
         letter_begin(app, false);
-        return ask(app, work->has_top ? POP3_TOP : POP3_RETR, number, now_ms);
+        return ask(app, asks_whole(app) ? POP3_RETR : POP3_TOP, number, now_ms);
     case STEP_READ:
     case STEP_TEXT:
         return ask(app, POP3_RETR, number, now_ms);
@@ -552,14 +557,26 @@ static void ask_done(struct app *app, const struct pop3_event *event)
     app->poller.step = STEP_SCAN;
 }
 
-/* A message that the server would not give is looked at again another time. */
+/* The server would not give a message. One that does not know TOP, and had no CAPA to say so, may
+ * give all of it; what may be an order or a report is asked for until it comes. */
+static void message_refused(struct app *app, int error)
+{
+    struct poller_letter *letter = &room(app)->letter;
+
+    if (app->poller.step == STEP_TOP && error != E_TRANSIENT && !asks_whole(app) &&
+        letter->octets <= app->config.pop3_size_max) {
+        letter->no_top = true;
+        return;
+    }
+    leave(app, error == E_TRANSIENT || app->poller.step != STEP_TOP ? MAILBOX_LATER : MAILBOX_KEPT);
+}
+
 static void message_done(struct app *app, const struct pop3_event *event)
 {
     struct poller_work *work = room(app);
 
     if (event->error < 0) {
-        leave(app, event->error == E_TRANSIENT || app->poller.step == STEP_TEXT ? MAILBOX_LATER
-                                                                                : MAILBOX_KEPT);
+        message_refused(app, event->error);
         return;
     }
     mime_end(&work->mime);
@@ -592,7 +609,9 @@ static void done(struct app *app, const struct pop3_event *event)
         message_done(app, event);
         break;
     case POP3_DELE:
-        leave(app, event->error < 0 ? MAILBOX_KEPT : MAILBOX_DELETED);
+        leave(app, event->error == E_TRANSIENT ? MAILBOX_LATER
+                   : event->error < 0          ? MAILBOX_KEPT
+                                               : MAILBOX_DELETED);
         break;
     case POP3_QUIT:
         app->poller.clean = event->error == 0;

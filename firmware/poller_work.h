@@ -20,13 +20,14 @@ struct poller_letter {
     bool automatic;  /* Nothing that a machine sent is taken for an order. */
     bool to_device;  /* It has to be read whole. */
     bool round_trip; /* It is the one that is waited for. */
+    bool no_top;     /* The server refuses TOP: all of it has to come. */
     bool resumed;    /* The order was taken before a reset. */
     bool failed;     /* A delivery report says: failed; else delayed, delivered, ... */
     uint32_t ours;   /* The alert that a delivery report is about; 0: none of this device's. */
     char message_id[AUTHORITY_ID_BYTES];
     char subject[AUTHORITY_SUBJECT_BYTES];
-    char status[12];                   /* Of a report: "5.1.1". */
-    char from[48];                     /* For the log. */
+    char status[12]; /* Of a report: "5.1.1". */
+    char from[48];   /* For the log. */
 };
 
 struct poller_work {
