@@ -389,6 +389,142 @@ static void test_wrong_password(void **state)
     assert_int_equal(answers(1, ""), 1);
 }
 
+/* A server of 1996: no CAPA, TOP, UIDL, pipelining. */
+static void test_bare_server(void **state)
+{
+    struct pop3d *pop3d = &device.pop3d;
+
+    (void)state;
+    begin(ORDERS);
+    pop3d->has_capa = pop3d->has_top = pop3d->has_uidl = false;
+    pop3d->has_pipelining = pop3d->has_plain = false;
+    put_mail("f1", FOREIGN, "text\r\n");
+    for (unsigned i = 1; i <= 5; i++) {
+        put_order(i, "test", NULL);
+        poll_once();
+        put_mail("f", FOREIGN, "other text\r\n");
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        poll_once();
+    }
+    for (unsigned i = 1; i <= 5; i++) {
+        assert_int_equal(answers(i, ""), 1);
+    }
+    assert_int_equal(pop3d->count, 6);
+}
+
+/* Each login another order, and messages that come and go: each order runs once, and foreign mail
+ * is looked at once. */
+static void test_renumbered(void **state)
+{
+    char uid[16];
+    unsigned counter = 0;
+
+    (void)state;
+    begin(ORDERS "answers_per_hour = 0\n");
+    for (unsigned i = 0; i < 80; i++) {
+        text_print(uid, sizeof uid, "f%u", i);
+        put_mail(uid, FOREIGN, "");
+    }
+    poll_once();
+    for (unsigned i = 0; i < 40; i++) {
+        device.pop3d.order = (enum pop3d_order)(i / 10);
+        text_print(uid, sizeof uid, "g%u", i);
+        put_mail(uid, FOREIGN, "");
+        put_order(++counter, "poll 1h", NULL);
+        pop3d_remove(&device.pop3d, i % 7);
+        poll_once();
+        run(10000);
+        assert_int_equal(answers(counter, ""), 1);
+        for (size_t j = 0; j < device.pop3d.count && device.pop3d.order != POP3D_SHUFFLED; j++) {
+            assert_int_equal(device.pop3d.messages[j].tops, 1);
+        }
+        memset(device.server.mails, 0, sizeof device.server.mails);
+        device.server.mail_count = 0;
+    }
+    for (size_t i = 0; i < device.pop3d.count; i++) {
+        assert_int_equal(device.pop3d.messages[i].retrs, 0);
+    }
+    assert_int_equal(device.app.authority.counter, counter);
+}
+
+/* More orders than answers_per_hour wait in the mailbox, for a few bytes at each poll. */
+static void test_waits(void **state)
+{
+    size_t bytes;
+
+    (void)state;
+    begin(ORDERS "answers_per_hour = 1\n");
+    for (unsigned i = 0; i < 100; i++) {
+        char uid[16];
+
+        text_print(uid, sizeof uid, "f%u", i);
+        put_mail(uid, FOREIGN, "");
+    }
+    for (unsigned i = 1; i <= 3; i++) {
+        put_order(i, "test", NULL);
+    }
+    poll_once();
+    poll_once();
+    poll_once();
+    assert_int_equal(device.app.authority.counter, 1);
+    bytes = device.pop3d.tx_total;
+    for (unsigned i = 0; i < 10; i++) {
+        poll_once();
+    }
+    assert_true(device.pop3d.tx_total - bytes < 10 * 3500);
+    for (unsigned i = 0; i < 3 * 60; i++) {
+        device.screen_size = 0;
+        run(60000);
+    }
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_int_equal(answers(i, ""), 1);
+    }
+    assert_int_equal(device.pop3d.count, 100);
+}
+
+/* -ERR where a server has no reason to. */
+static void test_refusals(void **state)
+{
+    static const char *const commands[] = {"STAT", "UIDL 1", "LIST 1", "TOP",  "RETR",
+                                           "DELE", "UIDL",   "QUIT",   "AUTH", "CAPA"};
+    static const char *const replies[] = {"-ERR no", "-ERR [SYS/TEMP] later", "+OK", "huh?",
+                                          "-ERR bye"};
+    unsigned counter = 0;
+
+    (void)state;
+    begin(ORDERS "answers_per_hour = 0\n");
+    for (unsigned i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        for (unsigned j = 0; j < sizeof replies / sizeof replies[0]; j++) {
+            char uid[16];
+
+            put_order(++counter, "poll 1h", NULL);
+            text_print(uid, sizeof uid, "order%u", counter);
+            device.pop3d.answer_count = 0;
+            pop3d_answer(&device.pop3d, commands[i], replies[j], 1);
+            for (unsigned k = 0; k < 60 && is_there(uid); k++) {
+                run(10000);
+            }
+            run(20000);
+            if (strcmp(commands[i], "AUTH") == 0) {
+                device.pop3d.violation = NULL; /* It was told that it had logged in. */
+            }
+            if (answers(counter, "") != 1 ||
+                (is_there(uid) && (strcmp(commands[i], "DELE") != 0 || j == 1))) {
+                print_error("%s: %s: %u answers\n", commands[i], replies[j], answers(counter, ""));
+                fail();
+            }
+            if (is_there(uid)) { /* DELE was refused for good: it stays, and does nothing. */
+                pop3d_remove(&device.pop3d,
+                             (size_t)(pop3d_find(&device.pop3d, uid) - device.pop3d.messages));
+            }
+            memset(device.server.mails, 0, sizeof device.server.mails);
+            device.server.mail_count = 0;
+        }
+    }
+    assert_int_equal(device.app.authority.counter, counter);
+}
+
 /* An alert does not wait for a mailbox, however slow its server is. */
 static void test_alert_first(void **state)
 {
@@ -573,6 +709,10 @@ int main(void)
         cmocka_unit_test_teardown(test_login_delay, end),
         cmocka_unit_test_teardown(test_in_use, end),
         cmocka_unit_test_teardown(test_wrong_password, end),
+        cmocka_unit_test_teardown(test_bare_server, end),
+        cmocka_unit_test_teardown(test_renumbered, end),
+        cmocka_unit_test_teardown(test_waits, end),
+        cmocka_unit_test_teardown(test_refusals, end),
         cmocka_unit_test_teardown(test_alert_first, end),
         cmocka_unit_test_teardown(test_power_cuts, end),
         cmocka_unit_test_teardown(test_lost_bytes, end),
