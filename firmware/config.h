@@ -221,8 +221,8 @@ const char *config_key_note(const char *key);
  * text is cut up. False: it is something else. */
 MUST_CHECK bool config_chain_parse(char *text, struct config_chain *chain);
 
-/* A time as people write it ("90", "30m", "1d", "off"), in place: 0 to max. */
-MUST_CHECK bool config_seconds_parse(char *text, uint32_t max, uint32_t *seconds);
+/* A time as people write it: "90", "30m", "1d", up to max; or "off", which is 0. */
+MUST_CHECK bool config_seconds_parse(const char *text, uint32_t max, uint32_t *seconds);
 
 /* Splits one NUL-ended line in place, as the reader does. 1: key and value point into line;
  * 0: a blank line or a comment; E_INVALID: no `key = value`. */

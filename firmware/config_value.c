@@ -301,11 +301,13 @@ static bool parse_number(const struct config_key *key, char *value, uint32_t *ou
     return *out >= key->low;
 }
 
-bool config_seconds_parse(char *text, uint32_t max, uint32_t *seconds)
+bool config_seconds_parse(const char *text, uint32_t max, uint32_t *seconds)
 {
     const struct config_key key = {.type = CONFIG_SECONDS, .limit = max};
+    char value[16];
 
-    return text[0] != '\0' && parse_number(&key, text, seconds);
+    return text[0] != '\0' && text_copy(value, sizeof value, text) &&
+           parse_number(&key, value, seconds) && (*seconds > 0 || !digit(text[0]));
 }
 
 /* "07:00" */

@@ -104,32 +104,6 @@ static const char *take_word(const char *string, char *word, size_t size)
     return string + length + (string[length] == ' ');
 }
 
-/* "30m", "2h", "1d", or "off", which is 0. False: neither, or above most. */
-static bool parse_duration(const char *string, uint32_t most_s, uint32_t *seconds)
-{
-    static const char units[] = "smhd";
-    static const uint32_t factors[] = {1, 60, 3600, 86400};
-    char digits[12];
-    size_t length = strlen(string);
-    const char *unit;
-
-    *seconds = 0;
-    if (text_equal_nocase(string, "off")) {
-        return true;
-    }
-    unit = length > 1 && length < sizeof digits ? strchr(units, string[length - 1] | 0x20) : NULL;
-    if (unit == NULL) {
-        return false;
-    }
-    memcpy(digits, string, length - 1);
-    digits[length - 1] = '\0';
-    if (!text_parse_u32(digits, most_s / factors[unit - units], seconds)) {
-        return false;
-    }
-    *seconds *= factors[unit - units];
-    return *seconds > 0;
-}
-
 /* Counted from when the order was taken, so that running it again makes it no longer. NULL: *left
  * is what remains, or 0 for "off". */
 static const char *time_left(struct app *app, uint32_t seconds, uint32_t *left)
@@ -202,7 +176,7 @@ static const char *run_mute(struct app *app, struct run *run)
     if (duration == NULL) {
         return "that name is too long";
     }
-    if (source[0] == '\0' || !parse_duration(duration, MUTE_S_MAX, &seconds)) {
+    if (source[0] == '\0' || !config_seconds_parse(duration, MUTE_S_MAX, &seconds)) {
         return "expected `mute SOURCE DURATION`, as in `mute router1 2h` (30d at most), or `mute "
                "SOURCE off`";
     }
@@ -222,7 +196,7 @@ static const char *run_poll(struct app *app, struct run *run)
     const char *why;
     uint32_t seconds, left_s;
 
-    if (!parse_duration(run->arguments, FAST_S_MAX, &seconds)) {
+    if (!config_seconds_parse(run->arguments, FAST_S_MAX, &seconds)) {
         return "expected a time of at most 7d, as in `poll 2h`, or `poll off`";
     }
     why = time_left(app, seconds, &left_s);

@@ -362,6 +362,8 @@ static void test_mute_names(void **state)
     assert_true(on_screen("error: expected a host"));
     sim_device_type(&device, "mute a\r");
     assert_true(on_screen("error: expected `mute SOURCE TIME`"));
+    sim_device_type(&device, "mute a 0m\r");
+    assert_true(on_screen("error: expected `mute SOURCE TIME`"));
     sim_device_type(&device, "mute a 31d\r");
     assert_true(on_screen("error: expected `mute SOURCE TIME`"));
     sim_device_type(&device, "mute a 20m\rmute\r"); /* Longer: no second one. */
