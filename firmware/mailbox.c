@@ -50,46 +50,37 @@ enum phase {
 
 /* ---- names and the sketch ---- */
 
+#define HASH_BEGIN 0xCBF29CE484222325u
+
+/* FNV-1a, then what differs in a few bits is spread over all of them. */
 static uint64_t hash(uint64_t value, const void *bytes, size_t size)
 {
     const uint8_t *at = bytes;
 
-    while (size-- > 0) { /* FNV-1a. */
+    while (size-- > 0) {
         value = (value ^ *at++) * 0x100000001B3u;
     }
-    return value;
-}
-
-/* Spreads what differs in a few bits over all of them. */
-static uint64_t spread(uint64_t value)
-{
     value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9u;
     value = (value ^ value >> 27) * 0x94D049BB133111EBu;
     return value ^ value >> 31;
 }
 
-#define HASH_BEGIN 0xCBF29CE484222325u
-
 static uint64_t name_of(struct mailbox *mailbox, const char *uid, uint32_t octets)
 {
-    uint64_t value;
+    size_t size = strlen(uid);
+    uint64_t name = hash(size > 0 ? HASH_BEGIN : octets, uid, size);
 
-    if (uid[0] != '\0') {
+    if (size > 0) {
         mailbox->memory->by_size = false;
-        value = hash(HASH_BEGIN, uid, strlen(uid));
-    } else {
-        value = octets;
     }
-    value = spread(value);
-    return value != 0 ? value : 1;
+    return name != 0 ? name : 1;
 }
 
 uint32_t mailbox_account(const char *host, uint16_t port, const char *user)
 {
-    uint64_t value = hash(HASH_BEGIN, host, strlen(host) + 1);
+    uint64_t value = hash(HASH_BEGIN ^ port, host, strlen(host));
 
-    value = (value ^ port) * 0x100000001B3u;
-    return (uint32_t)spread(hash(value, user, strlen(user)));
+    return (uint32_t)hash(value, user, strlen(user));
 }
 
 static unsigned cell_of(uint64_t name, unsigned part)
