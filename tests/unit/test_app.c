@@ -418,8 +418,9 @@ static void test_turned_away(void **state)
         snprintf(text, sizeof text, "<24>gate: %u is on fire %0300u", i, i);
         datagram(text);
     }
+    snprintf(text, sizeof text, "<29>gate: a mild one, as long as those %0300u", 1u);
     device.app.queue.books.displaced = 0; /* Those are marked; */
-    datagram("<29>gate: a mild one");     /* this is not. */
+    datagram(text);                       /* this is not. */
     assert_int_equal(device.app.queue.books.displaced, 1);
     sim_device_run(&device, 1000);
     sim_device_boot(&device, RESET_POWER_ON, "");
