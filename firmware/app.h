@@ -62,28 +62,8 @@ struct app_capture {
 };
 
 struct app {
+    /* In the first 4 KB, which an instruction reaches, is what is asked for often. */
     struct platform platform;
-    struct slots slots;
-    struct journal journal;
-    struct config config;
-    struct random random;
-    struct tls tls;
-    struct log log;
-    struct limits limits;
-    struct queue queue;
-    struct policy policy;
-    struct sender sender;
-    struct console console;
-    struct commands_config config_shell;
-    struct trial trial;
-    struct poller poller;
-    struct authority authority;
-    struct diary diary;
-    struct roundtrip roundtrip;
-    struct report report;
-    struct app_syslog syslog;
-    struct app_capture capture;
-
     bool config_valid;
     const char *network_problem; /* Why there is no network at all; NULL: there is. */
     const char *random_problem;  /* Why there are no random numbers; NULL: there are. */
@@ -111,6 +91,27 @@ struct app {
     bool test_failed;
     uint64_t reboot_ms; /* 0: none asked for. */
     bool reboot_wanted; /* By mail: when its session has ended. */
+
+    struct trial trial;
+    struct roundtrip roundtrip;
+    struct report report;
+    struct app_syslog syslog;
+    struct app_capture capture;
+    struct journal journal;
+    struct slots slots;
+    struct limits limits;
+    struct diary diary;
+    struct poller poller;
+    struct authority authority;
+    struct config config;
+    struct sender sender;
+    struct random random;
+    struct console console;
+    struct commands_config config_shell;
+    struct policy policy;
+    struct queue queue;
+    struct log log;
+    struct tls tls;
 };
 
 void app_init(struct app *app, const struct platform *platform);

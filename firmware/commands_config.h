@@ -24,7 +24,6 @@ enum config_action {
 };
 
 struct commands_config {
-    struct candidate candidate;
     enum config_action action; /* Waits for the sender. */
     uint32_t number;           /* Of `config revert NUMBER`. */
     uint64_t action_ms;        /* Since when. */
@@ -44,6 +43,7 @@ struct commands_config {
         bool staged;     /* All of it has come. */
         const char *why; /* It cannot be taken; NULL: it can. */
     } mail;
+    struct candidate candidate;
 };
 
 void commands_config_init(struct app *app);

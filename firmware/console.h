@@ -14,14 +14,14 @@
 
 struct console {
     void (*write)(const char *text, size_t size);
-    char line[CONSOLE_LINE_BYTES];
-    char last[CONSOLE_LINE_BYTES];
     uint16_t length;
     uint16_t cursor;
     uint8_t escape;    /* Where in an escape sequence the input is. */
     uint8_t parameter; /* Its number. */
     bool after_cr;
     bool prompt_shown;
+    char line[CONSOLE_LINE_BYTES];
+    char last[CONSOLE_LINE_BYTES];
 };
 
 void console_init(struct console *console, void (*write)(const char *text, size_t size));

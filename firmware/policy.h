@@ -52,10 +52,8 @@ struct policy_recent {
 struct policy {
     const struct config *config;
     struct queue *queue;
-    struct policy_recent recent[POLICY_RECENT_MAX]; /* The one that came last is first. */
-    uint16_t hour[POLICY_HOUR_SLOTS];               /* Mails of their own in each slot. */
-    uint32_t hour_slot;                             /* The number of the newest one. */
-    uint32_t digest;                                /* The last one of this boot; 0: none. */
+    uint32_t hour_slot;     /* The number of the newest one. */
+    uint32_t digest;        /* The last one of this boot; 0: none. */
     uint64_t digest_ms;     /* When the next one is to be made; 0: nothing is folded. */
     uint64_t digest_min_ms; /* Not before this, however long it is. */
     uint64_t check_ms;      /* When to look for lines that a digest left behind. */
@@ -64,6 +62,8 @@ struct policy {
     struct {
         uint32_t digest, index, sequence, address, removed;
     } line;
+    uint16_t hour[POLICY_HOUR_SLOTS];               /* Mails of their own in each slot. */
+    struct policy_recent recent[POLICY_RECENT_MAX]; /* The one that came last is first. */
 };
 
 void policy_init(struct policy *policy, const struct config *config, struct queue *queue,
@@ -72,8 +72,8 @@ void policy_init(struct policy *policy, const struct config *config, struct queu
 /* What became of an alert. */
 enum {
     POLICY_QUEUED,
-    POLICY_HELD,    /* Queued; waits for the end of the window. */
-    POLICY_FOLDED,  /* Queued as a line of the next digest. */
+    POLICY_HELD,     /* Queued; waits for the end of the window. */
+    POLICY_FOLDED,   /* Queued as a line of the next digest. */
     POLICY_REPEATED, /* Counted: alert->sequence is the one that counts it. */
     POLICY_MUTED     /* Not by policy_take(): counted by a mute (mute.h), and in no queue. */
 };

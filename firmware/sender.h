@@ -90,25 +90,6 @@ struct sender_now {
 
 struct sender {
     struct sender_params params;
-    struct session session;
-    struct tls_params tls_params;
-    struct tls_resume resume;
-    /* While no mail is being sent, the room is the poller's: see sender_lend(). */
-    union {
-        struct {
-            struct smtp smtp;
-            struct smtp_params smtp_params;
-            struct rfc5322 mail;
-            struct alert alert; /* The one in hand. */
-            struct answer_parts parts;
-            char live_line[RFC5322_DIGEST_LINE_BYTES];
-            const char *to[SMTP_RCPT_MAX];
-            uint8_t to_index[SMTP_RCPT_MAX]; /* Which configured recipient each of `to` is. */
-            char ehlo_name[CONFIG_HOST_BYTES * 2];
-            char message_id[ALERT_DOMAIN_BYTES + 64];
-        };
-        struct poller_work poller;
-    };
     struct queue_item item;
     uint8_t to_count;
     char address[16];
@@ -145,6 +126,25 @@ struct sender {
     char last_error[SENDER_TEXT_BYTES]; /* "SERVER: WHY"; "" when the last session was good. */
     char last_peer[24];
     uint32_t not_after_unix_s[2]; /* When each server's certificate ends; 0: not known. */
+    struct session session;
+    struct tls_params tls_params;
+    struct tls_resume resume;
+    /* While no mail is being sent, the room is the poller's: see sender_lend(). */
+    union {
+        struct {
+            struct smtp smtp;
+            struct smtp_params smtp_params;
+            struct rfc5322 mail;
+            struct alert alert; /* The one in hand. */
+            struct answer_parts parts;
+            char live_line[RFC5322_DIGEST_LINE_BYTES];
+            const char *to[SMTP_RCPT_MAX];
+            uint8_t to_index[SMTP_RCPT_MAX]; /* Which configured recipient each of `to` is. */
+            char ehlo_name[CONFIG_HOST_BYTES * 2];
+            char message_id[ALERT_DOMAIN_BYTES + 64];
+        };
+        struct poller_work poller;
+    };
 };
 
 void sender_init(struct sender *sender, const struct sender_params *params);
