@@ -608,7 +608,8 @@ static void link_alert(struct app *app, const char *what)
     app->link_alert = (uint32_t)sequence;
 }
 
-static void link_changed(struct app *app, bool up)
+/* Not inlined: its frame is no part of the stack while a handshake runs. */
+__attribute__((noinline)) static void link_changed(struct app *app, bool up)
 {
     char what[LINE_BYTES];
     struct text text = text_begin(what, sizeof what);
@@ -709,7 +710,9 @@ void app_test(struct app *app)
     app->test_began_ms = app->platform.board->millis();
 }
 
-static void test_blocked(struct app *app, const char *blocked, enum sender_stage stage)
+/* Not inlined: its frame is no part of the stack while a handshake runs. */
+__attribute__((noinline)) static void test_blocked(struct app *app, const char *blocked,
+                                                   enum sender_stage stage)
 {
     struct sender_report report = {.is_test = true};
 

@@ -676,7 +676,8 @@ static void observe(void *context, enum session_phase phase, uint64_t now_ms)
     }
 }
 
-static void begin(struct app *app, const struct sender_now *now)
+/* Not inlined: its frame is no part of the stack while a handshake runs. */
+__attribute__((noinline)) static void begin(struct app *app, const struct sender_now *now)
 {
     const struct config *config = &app->config;
     struct sender *sender = &app->sender;
@@ -816,7 +817,7 @@ static void session_good(struct app *app, uint64_t now_ms)
     poller->next_ms = next_ms(app, now_ms);
 }
 
-static void end(struct app *app, uint64_t now_ms)
+__attribute__((noinline)) static void end(struct app *app, uint64_t now_ms)
 {
     struct poller *poller = &app->poller;
     struct poller_work *work = room(app);

@@ -287,7 +287,8 @@ static void set_params(struct sender *sender, const struct config_server *server
     };
 }
 
-static void begin(struct sender *sender, const struct sender_now *now)
+/* Not inlined: its frame is no part of the stack while a handshake runs. */
+__attribute__((noinline)) static void begin(struct sender *sender, const struct sender_now *now)
 {
     struct config_server server;
     struct session_params params = {
@@ -388,7 +389,9 @@ static void message_unreadable(struct sender *sender, uint64_t now_ms)
     say(sender, "alert %u cannot be read", (unsigned)sender->item.sequence);
 }
 
-static void message_begin(struct sender *sender, const struct sender_now *now)
+/* Not inlined: its frame is no part of the stack while a handshake runs. */
+__attribute__((noinline)) static void message_begin(struct sender *sender,
+                                                    const struct sender_now *now)
 {
     const struct config *config = sender->params.config;
     struct rfc5322_fields fields = {
@@ -790,7 +793,7 @@ static bool server_failed(struct sender *sender, uint64_t now_ms)
     return other;
 }
 
-static void end(struct sender *sender, const struct sender_now *now)
+__attribute__((noinline)) static void end(struct sender *sender, const struct sender_now *now)
 {
     bool other = false;
     int error;
@@ -882,7 +885,7 @@ static void follow_blocked(struct sender *sender, const struct sender_now *now)
  * failure. That this hammers no server is seen from `hurried`: a shortened wait is followed by one
  * that is not, so that there are at most twice as many tries as without, however many alerts come.
  * A limit of the provider's is asked again, since it keeps some room for such an alert. */
-static void follow_urgent(struct sender *sender, uint64_t now_ms)
+__attribute__((noinline)) static void follow_urgent(struct sender *sender, uint64_t now_ms)
 {
     struct queue *queue = sender->params.queue;
     uint32_t next_number = queue->journal->next_number;
