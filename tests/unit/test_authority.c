@@ -475,6 +475,29 @@ static void test_cuts(void **state)
     print_message("%u cuts\n", cuts);
 }
 
+/* A record that was torn may read right at the start, and never again. What that start took it for
+ * stays, however long the log goes on before anything else is written of it. */
+static void test_reads_once(void **state)
+{
+    static const uint8_t bytes[300];
+    struct journal_part part = {bytes, sizeof bytes};
+    uint32_t torn, address;
+
+    (void)state;
+    run(signed_order(1, "status"));
+    assert_int_equal(take(signed_order(2, "reboot")), 0);
+    torn = journal.single[JOURNAL_AUTHORITY];
+    boot();
+    nor_flip(&nor, torn + 20, 1);
+    nor_flip(&nor, torn + 90, 5);
+    for (uint32_t number = 1; journal.blocks_erased < 20; number++) {
+        assert_int_equal(journal_append(&journal, JOURNAL_MARK, number, &part, 1, &address), 0);
+    }
+    boot();
+    assert_int_equal(authority.counter, 2);
+    assert_int_equal(check(signed_order(2, "reboot")), AUTHORITY_RESUME);
+}
+
 /* ---- forgeries ---- */
 
 static uint32_t dice(uint32_t *random)
@@ -585,6 +608,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_flash, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cuts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reads_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_forged, setup, teardown),
     };
 

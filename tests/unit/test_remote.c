@@ -458,8 +458,9 @@ static bool run_until_cut(uint32_t n, enum nor_cut kind, bool boots, uint32_t se
     return false;
 }
 
-/* Mails that answer order number `index` and differ; *last is the one that came last. */
-static unsigned answers_to(uint32_t index, const char **last)
+/* Mails that answer order number `index`, hold that text, and differ; *last is the one that came
+ * last. */
+static unsigned answers_to(uint32_t index, const char *text, const char **last)
 {
     char answers[50];
     const char *ids[96];
@@ -472,7 +473,8 @@ static unsigned answers_to(uint32_t index, const char **last)
         const char *id = strstr(one->bytes, "\nMessage-ID: ");
         bool known = false;
 
-        if (!one->taken || strstr(one->bytes, answers) == NULL) {
+        if (!one->taken || strstr(one->bytes, answers) == NULL ||
+            strstr(one->bytes, text) == NULL) {
             continue;
         }
         assert_non_null(id);
@@ -545,8 +547,12 @@ static const char *judge(const struct scenario *scenario, unsigned cuts)
         return "an order has not ended";
     }
     for (uint32_t i = 1; i <= counter; i++) {
-        unsigned count = answers_to(i, &last);
+        unsigned count = answers_to(i, "not confirmed", &last);
 
+        if (count > 1) {
+            return "a configuration's end was told twice";
+        }
+        count = answers_to(i, "", &last);
         if (count == 0) {
             return "an order was not answered";
         }
