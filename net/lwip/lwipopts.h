@@ -63,6 +63,7 @@
 #define TCP_SND_BUF (2 * TCP_MSS)
 #define TCP_SND_QUEUELEN 8
 #define TCP_QUEUE_OOSEQ 0
+#define TCP_CALCULATE_EFF_SEND_MSS 0 /* One Ethernet: TCP_MSS is what its MTU lets through. */
 #define TCP_OVERSIZE 0 /* Each turn is written at once: nothing is ever added to a segment. */
 #define LWIP_TCP_KEEPALIVE 0
 #define TCP_LISTEN_BACKLOG 0
@@ -88,6 +89,7 @@
 #define SNTP_GET_SERVERS_FROM_DHCP 0
 #define SNTP_PORT stack_sntp_port()
 #define SNTP_CHECK_RESPONSE 2
+#define SNTP_MONITOR_SERVER_REACHABILITY 0
 #define SNTP_COMP_ROUNDTRIP 0
 #define SNTP_STARTUP_DELAY 0
 #define SNTP_RECV_TIMEOUT 3000

@@ -23,6 +23,6 @@ void stack_sntp_time(uint32_t unix_s, uint32_t fraction);
 #endif
 #define LWIP_PLATFORM_DIAG(what)
 #define LWIP_NO_INTTYPES_H 0
-#define LWIP_NO_CTYPE_H 0
+#define LWIP_NO_CTYPE_H 1 /* The C library's table takes 257 bytes. */
 
 #endif
