@@ -9,19 +9,19 @@ const char *pop3_stage_name(enum pop3_stage stage)
                                    : text_item("greeting\0CAPA\0STLS\0login\0ready\0QUIT", stage);
 }
 
-static const char waits[] = "It is tried again by itself.";
-static const char busy[] = "The server wants to be asked later: that happens by itself.";
+#define WAITS "It is tried again by itself."
+#define BUSY "The server is busy: it is tried again by itself."
 
 static const char *const causes[] = {
-    [POP3_CAUSE_TIMEOUT] = waits,
-    [POP3_CAUSE_EOF] = waits,
+    [POP3_CAUSE_TIMEOUT] = WAITS,
+    [POP3_CAUSE_EOF] = WAITS,
     [POP3_CAUSE_PROTOCOL] = "Check pop3: that is no POP3 server.",
     [POP3_CAUSE_NO_STLS] = "Check the port of pop3; for 995 write `pop3_tls = implicit`.",
-    [POP3_CAUSE_INJECTED] = "Somebody may be tampering: use port 995, `pop3_tls = implicit`.",
+    [POP3_CAUSE_INJECTED] = "Somebody interferes? Use port 995, `pop3_tls = implicit`.",
     [POP3_CAUSE_CLEAR_AUTH] = "Remove `pop3_tls = off`, or risk `auth_without_tls = yes`.",
     [POP3_CAUSE_MECHANISM] = "Allow a login by password at the provider (app passwords).",
-    [POP3_CAUSE_NAME] = "The mailbox's user or password is missing, or cannot be sent.",
-    [POP3_CAUSE_ABORTED] = waits,
+    [POP3_CAUSE_NAME] = "The user or password is missing or cannot be sent.",
+    [POP3_CAUSE_ABORTED] = WAITS,
 };
 
 const char *pop3_advice(const struct pop3_failure *failure)
@@ -34,10 +34,9 @@ const char *pop3_advice(const struct pop3_failure *failure)
         return causes[failure->cause];
     }
     if (failure->error == E_TRANSIENT) {
-        return busy;
+        return BUSY;
     }
     return failure->code == POP3_CODE_SYS_PERM
-               ? "The server's own words tell why: its postmaster has to mend that."
-               : "Check the mailbox's user and password; many providers want an app password and "
-                 "POP3 switched on.";
+               ? "The server's own words tell why."
+               : "Check user and password; many want an app password and POP3 switched on.";
 }

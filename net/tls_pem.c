@@ -26,16 +26,16 @@ enum bad {
 };
 
 static const char bads[] = "there are more than 8 CA certificates\0"
-                           "the CA certificates' names and keys do not fit into 3 KB\0"
+                           "the CA certificates take more than 3 KB\0"
                            "a certificate is cut short\0"
-                           "a block is not an X.509 certificate\0"
-                           "a certificate's key is neither RSA nor ECDSA on P-256, P-384 or P-521\0"
-                           "a certificate's RSA key has not 2048 to 4096 bits\0"
-                           "a certificate's text is not base64\0"
+                           "a block is no X.509 certificate\0"
+                           "a key is neither RSA nor ECDSA on P-256, P-384 or P-521\0"
+                           "an RSA key has not 2048 to 4096 bits\0"
+                           "a certificate is not base64\0"
                            "a BEGIN line is damaged\0"
                            "an END line is missing or damaged\0"
                            "a private key does not belong here\0"
-                           "a TRUSTED CERTIFICATE must be converted by openssl x509\0"
+                           "a TRUSTED CERTIFICATE: convert it by openssl x509\0"
                            "there is no certificate in it";
 
 _Static_assert(TLS_ANCHOR_MAX == 8 && TLS_ANCHOR_BYTES == 3072, "as the sentences say");

@@ -7,17 +7,17 @@
 enum advice { FAULTY, AGAIN, LOG, CA, SEED, NAME, CLOCK, CHAIN, CERTIFICATE, PORT, OFFER, CLIENT };
 
 static const char advices[] =
-    "The server is faulty, or somebody interferes.\0"
+    "A faulty server, or somebody interferes.\0"
     "It is tried again by itself.\0"
-    "Look into the server's log.\0"
+    "See the server's log.\0"
     "Put the CA's certificate into TLS_CA_File.\0"
-    "Write the device's seed: make config.\0"
-    "Set mailhub or tls_name to a name that the server has.\0"
-    "Renew the server's certificate, or set this device's clock.\0"
-    "Add that CA to TLS_CA_File, or have the server send its whole chain, in order.\0"
-    "Give the server a current certificate for TLS servers.\0"
-    "Check port and tls (465: on connect; 587, 25: STARTTLS); the server must offer TLS 1.2.\0"
-    "Allow TLS 1.2 with ECDHE and AES-GCM or ChaCha20-Poly1305 on the server.\0"
+    "Write a seed: make config.\0"
+    "Set mailhub or tls_name to a name of the server's.\0"
+    "Renew the certificate, or set this device's clock.\0"
+    "Add that CA to TLS_CA_File, or have the server send its whole chain in order.\0"
+    "Give the server a current certificate.\0"
+    "Check port and tls (465: implicit; 587, 25: starttls); the server needs TLS 1.2.\0"
+    "Allow TLS 1.2 with ECDHE and AES-GCM or ChaCha20 on the server.\0"
     "The server must not ask for a client certificate.";
 
 struct cause {
@@ -29,10 +29,10 @@ struct cause {
 };
 
 #define OLD_VERSION "the server does not take TLS 1.2"
-#define CHANGED "what the server sent was changed on its way"
+#define CHANGED "what came was changed on its way"
 #define NOT_OFFERED "the server chose what was not offered"
-#define BAD_USAGE " is used against its key usage or type"
-#define CONSTRAINED " has constraints that this device cannot check"
+#define BAD_USAGE " is against its key usage or type"
+#define CONSTRAINED " has constraints unknown here"
 #define SHORT_KEY " has an RSA key of less than 2048 bits"
 
 enum { OTHER_PROTOCOL, OTHER_CERTIFICATE, OTHER_ALERT, OTHERS };
@@ -47,13 +47,13 @@ static const struct cause causes[] = {
     {BR_ERR_BAD_FINISHED, 0, E_SECURITY, FAULTY, CHANGED},
     {BR_ERR_BAD_CIPHER_SUITE, 0, E_SECURITY, FAULTY, NOT_OFFERED},
     {BR_ERR_INVALID_ALGORITHM, 0, E_SECURITY, FAULTY, NOT_OFFERED},
-    {BR_ERR_BAD_SIGNATURE, 51, E_SECURITY, FAULTY, "the server has not its certificate's key"},
+    {BR_ERR_BAD_SIGNATURE, 51, E_SECURITY, FAULTY, "the server lacks its certificate's key"},
     {BR_ERR_WRONG_KEY_USAGE, 0, E_SECURITY, CERTIFICATE, BAD_USAGE},
     {BR_ERR_X509_EMPTY_CHAIN, 42, E_SECURITY, CERTIFICATE, "the server sent no certificate"},
     {BR_ERR_X509_UNSUPPORTED, 43, E_SECURITY, CERTIFICATE,
      " needs other algorithms than RSA (PKCS #1), ECDSA and SHA-2"},
     {BR_ERR_X509_LIMIT_EXCEEDED, 42, E_SECURITY, CERTIFICATE,
-     "the server's chain or one of its keys is too large"},
+     "the server's chain or a key is too large"},
     {BR_ERR_X509_WRONG_KEY_TYPE, 42, E_SECURITY, CERTIFICATE, BAD_USAGE},
     {BR_ERR_X509_BAD_SIGNATURE, 42, E_SECURITY, CERTIFICATE, " has a wrong signature"},
     {BR_ERR_X509_EXPIRED, 45, E_SECURITY, CLOCK, " is out of date"},
@@ -64,16 +64,14 @@ static const struct cause causes[] = {
     {BR_ERR_X509_FORBIDDEN_KEY_USAGE, 42, E_SECURITY, CERTIFICATE, BAD_USAGE},
     {BR_ERR_X509_WEAK_PUBLIC_KEY, 42, E_SECURITY, CERTIFICATE, SHORT_KEY},
     {BR_ERR_X509_NOT_TRUSTED, 48, E_SECURITY, CHAIN, " is signed by an unknown authority"},
-    {TLS_NO_NAME, 0, E_INVALID, NAME, "the server's name is no host name or IPv4 address"},
+    {TLS_NO_NAME, 0, E_INVALID, NAME, "the name is no host name or IPv4 address"},
     {TLS_NO_CA, 0, E_CONFIG, CA, "no CA certificate is configured"},
     {TLS_NO_TIME, 0, E_TRANSIENT, AGAIN, "the time is not known yet"},
-    {TLS_NO_SEED, 0, E_MISSING, SEED, "this device has no seed for random numbers"},
-    {TLS_CUT_HANDSHAKE, 0, E_TRANSIENT, AGAIN,
-     "the server closed the connection in the TLS handshake"},
-    {TLS_CUT, 0, E_TRANSIENT, AGAIN, "the connection ended without close_notify"},
+    {TLS_NO_SEED, 0, E_MISSING, SEED, "no seed for random numbers"},
+    {TLS_CUT_HANDSHAKE, 0, E_TRANSIENT, AGAIN, "the server closed in the TLS handshake"},
+    {TLS_CUT, 0, E_TRANSIENT, AGAIN, "the end came without close_notify"},
     /* RFC 5246 7.2, RFC 6066 9, RFC 8446 6.2: the alerts that somebody can do something about. */
-    {TLS_ALERT + 40, 0, E_SECURITY, OFFER,
-     " handshake_failure: no version or cipher suite in common"},
+    {TLS_ALERT + 40, 0, E_SECURITY, OFFER, " handshake_failure: no version or suite in common"},
     {TLS_ALERT + 42, 0, E_CONFIG, CLIENT, " bad_certificate"},
     {TLS_ALERT + 46, 0, E_CONFIG, CLIENT, " certificate_unknown"},
     {TLS_ALERT + 48, 0, E_CONFIG, CLIENT, " unknown_ca"},
@@ -92,7 +90,7 @@ static const struct fault {
     const char *text;
 } faults[] = {
     {BR_ERR_X509_WEAK_PUBLIC_KEY, TLS_FAULT_KEY, SHORT_KEY},
-    {BR_ERR_X509_UNSUPPORTED, TLS_FAULT_HASH, " is signed over SHA-1 or MD5, which can be forged"},
+    {BR_ERR_X509_UNSUPPORTED, TLS_FAULT_HASH, " is signed over SHA-1 or MD5"},
     {BR_ERR_X509_NOT_CA, TLS_FAULT_CA, " has signed another one but is no CA's"},
     {BR_ERR_X509_FORBIDDEN_KEY_USAGE, TLS_FAULT_PURPOSE,
      " is not meant for servers (extended key usage)"},
@@ -162,7 +160,7 @@ static void explain_trust(struct text *text, const struct tls *tls, const char *
 
     text_format(text, "the certificate of %s", chain[0].subject);
     if (count == 1 && strcmp(chain[0].subject, chain[0].issuer) == 0) {
-        text_add(text, " is self-signed and not among the CA certificates given");
+        text_add(text, " is self-signed and none of the CAs given");
         return;
     }
     text_add(text, said);
@@ -195,7 +193,7 @@ static void explain_version(struct text *text, const struct tls *tls, const char
         text_add_printable(text, (const char *)record, 5);
         said = "\"...";
     } else if (record[1] == 3 && record[2] > 0 && record[2] < 3) {
-        text_format(text, "the server takes no newer version than TLS 1.%u", record[2] - 1u);
+        text_format(text, "the server takes at most TLS 1.%u", record[2] - 1u);
         return;
     }
     text_add(text, said);

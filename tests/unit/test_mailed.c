@@ -411,14 +411,14 @@ static void covered(void **state)
 
 static void payloads(void **state)
 {
-    static const char lines[] = "the payload's lines are not tocsin, device, counter, command";
-    static const char counter[] = "the counter is not a number from 1 to 4294967295";
-    static const char device[] = "the device is not 16 hexadecimal digits";
+    static const char lines[] = "the lines are not tocsin, device, counter, command";
+    static const char counter[] = "the counter is not 1 to 4294967295";
+    static const char device[] = "the device is not 16 hex digits";
     static const struct {
         const char *payload, *why;
     } list[] = {
-        {"tocsin 1\n", "the payload ends before its command"},
-        {"tocsin 1\ndevice " DEVICE "\ncounter 1\n", "the payload ends before its command"},
+        {"tocsin 1\n", "the payload has no command"},
+        {"tocsin 1\ndevice " DEVICE "\ncounter 1\n", "the payload has no command"},
         {"tocsin 1\ndevice " DEVICE "\ncounter 1\ncommand", lines},
         {"tocsin 1\ndevice " DEVICE "\ncounter 1\ncommand \n", lines},
         {"tocsin 2\ndevice " DEVICE "\ncounter 1\ncommand x\n", "the payload is not of version 1"},
@@ -435,9 +435,9 @@ static void payloads(void **state)
         {"tocsin 1\ndevice " DEVICE "\ncounter -1\ncommand x\n", counter},
         {"tocsin 1\ndevice " DEVICE "\ncounter 1 2\ncommand x\n", counter},
         {"tocsin 1\ndevice " DEVICE "\ncounter 1\ncommand x\ny\n",
-         "no empty line stands behind the command"},
+         "no empty line after the command"},
         {"tocsin 1\ndevice " DEVICE "\ncounter 1\ncommand x\ncommand y",
-         "no empty line stands behind the command"},
+         "no empty line after the command"},
     };
     char payload[300];
 
@@ -487,7 +487,7 @@ static void blocks(void **state)
     /* PLAIN in base64 has no padding; its signature is missing here. */
 #define GOOD "dG9jc2luIDEKZGV2aWNlIDAxMjM0NTY3ODlhYmNkZWYKY291bnRlciAxCmNvbW1hbmQgeAo="
     static const char base64[] = "the block is not base64";
-    static const char dashes[] = "a line of dashes in the block is damaged";
+    static const char dashes[] = "a line of dashes is damaged";
     static const struct {
         const char *mail, *why;
     } list[] = {
@@ -543,7 +543,7 @@ static void blocks(void **state)
     strcpy(mail, order(BY_HMAC, PLAIN));
     strcat(mail, "\n\n");
     strcat(mail, order(BY_HMAC, PLAIN));
-    bad(read_mail(&both, mail), E_INVALID, "there are two orders in it");
+    bad(read_mail(&both, mail), E_INVALID, "it holds two orders");
     /* Words of a block alone are none. */
     assert_int_equal(read_mail(&both, "BEGIN TOCSIN COMMAND\nabcd")->proof, MAILED_NONE);
     assert_int_equal(read_mail(&both, "----- BEGIN TOCSIN COMMENT -----")->proof, MAILED_NONE);
@@ -632,10 +632,9 @@ static void otp_refused(void **state)
         int error;
         const char *why;
     } wrong[] = {
-        {"otp MILT VARY MAST OK SEES WENT\n", E_INVALID,
-         "no command stands with the one-time password"},
+        {"otp MILT VARY MAST OK SEES WENT\n", E_INVALID, "no command with the one-time password"},
         {"otp MILT VARY MAST OK SEES WENT\n> status\n-- \nstatus\n", E_INVALID,
-         "no command stands with the one-time password"},
+         "no command with the one-time password"},
         {"otp MILT VARY MAST OK SEES\n", E_INVALID, "the one-time password is cut short"},
         {"otp MILT VARY MAST OK\n-- \nSEES WENT\nstatus\n", E_INVALID,
          "the one-time password is cut short"},

@@ -516,7 +516,7 @@ static void advice(void **state)
         {{.cause = SMTP_CAUSE_EOF, .stage = SMTP_STAGE_BODY}, "by itself"},
         {{.cause = SMTP_CAUSE_PROTOCOL}, "mailhub"},
         {{.cause = SMTP_CAUSE_NO_STARTTLS}, "port"},
-        {{.cause = SMTP_CAUSE_INJECTED}, "tampering"},
+        {{.cause = SMTP_CAUSE_INJECTED}, "interferes"},
         {{.cause = SMTP_CAUSE_CLEAR_AUTH}, "auth_without_tls"},
         {{.cause = SMTP_CAUSE_NO_AUTH}, "AuthUser"},
         {{.cause = SMTP_CAUSE_MECHANISM}, "PLAIN or LOGIN"},

@@ -1060,7 +1060,7 @@ static void test_odd_answers(void **state)
                           "01234567890123456789012345678901\x00\xc0\x13\x00",
                           47);
     assert_int_equal(failure->error, E_SECURITY);
-    assert_non_null(strstr(failure->text, "no newer version than TLS 1.1"));
+    assert_non_null(strstr(failure->text, "at most TLS 1.1"));
     /* A suite that was not offered: TLS_RSA_WITH_AES_128_GCM_SHA256. */
     failure = answer_with("\x16\x03\x03\x00\x2a\x02\x00\x00\x26\x03\x03"
                           "01234567890123456789012345678901\x00\x00\x9c\x00",
