@@ -33,7 +33,7 @@ _Static_assert(ENCODED == 8 * (MAILBOX_CELLS + 3) + 4 * (MAILBOX_CELLS + 4) +
 _Static_assert(ENCODED <= JOURNAL_PAYLOAD_MAX, "one record");
 _Static_assert(sizeof(struct mailbox) + sizeof(struct mailbox_memory) <= 1360,
                "what mailbox.h says, about");
-_Static_assert(MAILBOX_FOUND_MAX <= MAILBOX_CELLS && MAILBOX_CELLS <= 64 && PEEK_MAX <= 8, "bits");
+_Static_assert(MAILBOX_FOUND_MAX <= MAILBOX_CELLS && MAILBOX_CELLS <= 64, "bits");
 
 enum phase {
     LAST,     /* Is the last one known where it was? */
@@ -334,10 +334,6 @@ static bool find_step(struct mailbox *mailbox)
         return mailbox->count - (mailbox->next - 1) > PEEK_FROM && mailbox->index < PEEK_MAX &&
                more;
     case TAIL:
-        while (mailbox->next <= mailbox->count && mailbox->count - mailbox->next < PEEK_MAX &&
-               (mailbox->peeked >> (mailbox->count - mailbox->next) & 1) != 0) {
-            mailbox->next++;
-        }
         mailbox->number = mailbox->next;
         return mailbox->next <= mailbox->count && more;
     case DOWN:
@@ -468,12 +464,12 @@ static void looked_again(struct mailbox *mailbox, enum mailbox_fate fate)
     forget_later(mailbox);
 }
 
-/* What is looked at ahead of its turn comes again: nothing is remembered but that it goes. */
+/* What is looked at ahead of its turn comes again, in another session: nothing is remembered but
+ * that it goes. */
 static void looked_ahead(struct mailbox *mailbox, enum mailbox_fate fate)
 {
     if (fate == MAILBOX_DELETED) {
         count_deleted(mailbox);
-        mailbox->peeked |= (uint8_t)(1u << (mailbox->count - mailbox->number));
     }
     mailbox->index++;
 }

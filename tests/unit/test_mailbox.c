@@ -400,6 +400,18 @@ static void test_in_order(void **state)
     }
     assert_int_equal(world.first_looks[255], world.ids);
     end();
+    /* A session that ends among the first ones is gone on with. */
+    begin(13);
+    put(1000);
+    run(&(struct session){.steps = 100});
+    assert_int_equal(world.first_looks[49], 1000 - 256 + 50);
+    put(1);
+    run(&plain);
+    assert_int_equal(world.first_looks[0], 1000 - 256 + 51);
+    assert_int_equal(world.lists, 0);
+    run(&plain);
+    assert_true(world.lists == 0 && world.complete && unlooked() == 0);
+    end();
 }
 
 /* The figures of docs/architecture.md. */
