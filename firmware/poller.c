@@ -811,6 +811,8 @@ static void session_good(struct app *app, uint64_t now_ms)
         app_log(app, "mailbox: the server keeps mail for %u days, which `poll` does not suit",
                 (unsigned)expire_days);
     }
+    poller->good = true;
+    trial_polled(app);
     poller->said = false;
     poller->failures = 0;
     poller->last_unix_s = text_seconds(app_unix_ms(app));
@@ -912,10 +914,16 @@ static bool blocked(const struct app *app, const struct sender_now *now)
 
 void poller_init(struct app *app)
 {
+    enum reset_cause cause = app->platform.board->reset_cause();
+    uint32_t first_ms = random_u32(&app->random) % FIRST_MS_MAX;
+
+    /* If it was a mail that broke the device, alerts get out first, and time passes. */
+    if (cause == RESET_FAULT || cause == RESET_WATCHDOG) {
+        first_ms = app->config.poll_s * 1000;
+    }
     memset(&app->poller, 0, sizeof app->poller);
-    app->poller.next_ms = app->config.poll_s == 0 ? UINT64_MAX
-                                                  : app->platform.board->millis() +
-                                                        random_u32(&app->random) % FIRST_MS_MAX;
+    app->poller.next_ms =
+        app->config.poll_s == 0 ? UINT64_MAX : app->platform.board->millis() + first_ms;
 }
 
 bool poller_poll(struct app *app, const struct sender_now *now)

@@ -144,9 +144,16 @@ void trial_start(struct app *app)
     }
 }
 
-void trial_accepted(struct app *app)
+/* What was ordered by mail has to leave the way open by which it came. */
+static bool mailbox_awaited(const struct app *app)
 {
-    if (app->trial.deadline_ms == 0) {
+    return app->trial.ordered && app->config.pop3.host[0] != '\0' && !app->poller.good;
+}
+
+/* A mail got out, or the mailbox was read. */
+static void confirm(struct app *app)
+{
+    if (app->trial.deadline_ms == 0 || !app->trial.mailed || mailbox_awaited(app)) {
         return;
     }
     if (slots_trial_confirm(&app->slots) < 0) {
@@ -157,6 +164,17 @@ void trial_accepted(struct app *app)
     app->trial.deadline_ms = 0;
     app_log(app, "configuration %u is confirmed: a mail got out with it",
             (unsigned)app->slots.sequence);
+}
+
+void trial_accepted(struct app *app)
+{
+    app->trial.mailed = true;
+    confirm(app);
+}
+
+void trial_polled(struct app *app)
+{
+    confirm(app);
 }
 
 /* The trial went well, and its answer has left, or gives way to one that survives a reset. */
@@ -198,10 +216,13 @@ void trial_poll(struct app *app)
         app->trial.deadline_ms = app->sender.limit_ms + 60000; /* No fault of the settings. */
         return;
     }
-    if (error[0] == '\0') {
+    if (app->trial.mailed) {
+        error = app->poller.last_error;
+    } else if (error[0] == '\0') {
         error = app_blocked(app, &stage);
     }
-    text_print(why, sizeof why, "no mail got out in %u s%s%s",
+    text_print(why, sizeof why, "%s in %u s%s%s",
+               app->trial.mailed ? "the mailbox was not read" : "no mail got out",
                (unsigned)app->config.confirm_timeout_s, error != NULL ? ": " : "",
                error != NULL ? error : "");
     take_back(app, why, true);
