@@ -13,6 +13,8 @@ enum config_pem {
 };
 
 struct config_reader {
+    bool overlong; /* The line does not fit and its rest is skipped. */
+    uint8_t pem;   /* enum config_pem. */
     struct config *config;
     config_report *report;
     void *context;
@@ -22,8 +24,6 @@ struct config_reader {
     uint16_t length;                   /* Of line_text. */
     uint16_t key_line[CONFIG_KEY_MAX]; /* Where a key was written first; 0: not. */
     int errors;
-    bool overlong; /* The line does not fit and its rest is skipped. */
-    uint8_t pem;   /* enum config_pem. */
     /* Reports instead of the reader's own few words; fault is an enum config_fault. */
     void (*explain)(const struct config_reader *reader, unsigned line, const char *key, int fault);
     char value[CONFIG_VALUE_SHOWN]; /* The last one as it was written, cut to this. */

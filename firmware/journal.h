@@ -31,11 +31,11 @@
 
 enum journal_type {
     JOURNAL_SEED = 1,
-    JOURNAL_BOOKS = 2,   /* Counters, limits, last known time (queue.c). */
+    JOURNAL_BOOKS = 2,     /* Counters, limits, last known time (queue.c). */
     JOURNAL_AUTHORITY = 3, /* Counters of mailed orders, and the one in hand (authority.h). */
     JOURNAL_MAILBOX = 4,   /* Which messages were looked at (mailbox.h). */
     JOURNAL_DIARY = 5,     /* Reports, mutes, bounces (diary.h). */
-    JOURNAL_SINGLES = 8, /* Of types below this the newest counts, and lives for ever. */
+    JOURNAL_SINGLES = 8,   /* Of types below this the newest counts, and lives for ever. */
     JOURNAL_ALERT = 8,
     JOURNAL_MARK = 9 /* What became of an alert. */
 };
@@ -69,13 +69,16 @@ struct journal_part {
 };
 
 struct journal {
+    bool seed_valid; /* The newest seed. */
+    bool skips;      /* The block after the newest is damaged: not to be erased next. */
+    bool reopens;    /* The newest block's opening was cut, and nothing stands in it. */
+    bool prepared;   /* The two blocks after the newest hold nothing alive. */
+    bool carrying;   /* No block may be opened now. */
     const struct flash *flash;
     const struct journal_owner *owner; /* NULL: nobody; then nothing but singles is kept. */
     const char *problem;               /* Why nothing can be written; NULL: it can. */
-    /* The newest seed. */
-    bool seed_valid;
-    const char *seed_problem; /* Why seed_valid is false; NULL when it is true. */
-    uint32_t boot_count;      /* At least one more for each try to replace the seed since. */
+    const char *seed_problem;          /* Why seed_valid is false; NULL when it is true. */
+    uint32_t boot_count; /* At least one more for each try to replace the seed since. */
     uint8_t device_id[JOURNAL_DEVICE_ID_BYTES];
     uint8_t seed[JOURNAL_SEED_BYTES];
 
@@ -93,10 +96,6 @@ struct journal {
     uint32_t seen_salt;
     uint16_t seen_offset;
     uint32_t salt_base; /* Of the salts of blocks to come. */
-    bool skips;         /* The block after the newest is damaged: not to be erased next. */
-    bool reopens;       /* The newest block's opening was cut, and nothing stands in it. */
-    bool prepared;      /* The two blocks after the newest hold nothing alive. */
-    bool carrying;      /* No block may be opened now. */
 };
 
 /* Never fails: what is missing or damaged is said in the two problems. flash NULL: a board without

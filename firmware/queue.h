@@ -41,16 +41,7 @@ enum queue_event {
 
 /* What is kept beside the alert's own text. */
 struct queue_item {
-    uint32_t sequence; /* The alert's. */
-    uint32_t boot_count;
-    uint32_t count;       /* How often it happened. */
-    uint64_t unix_s;      /* When it happened; 0: not known. */
-    uint64_t last_unix_s; /* The last time of several. */
-    uint32_t after;       /* Of a digest: its members have greater numbers than this. */
-    uint64_t uptime_ms;
-    uint64_t event_unix_ms; /* When the last event was; 0: not known. */
-    uint64_t due_ms;        /* Next try, to 4 s; the app's clock. */
-    uint16_t code;          /* Of the server's last reply; 0: none. */
+    uint16_t code; /* Of the server's last reply; 0: none. */
     uint8_t severity;
     uint8_t facility;
     uint8_t event;        /* enum queue_event */
@@ -63,6 +54,15 @@ struct queue_item {
     bool volatile_;       /* In RAM only. */
     bool is_test;         /* Came from `test`: never waits in the queue. */
     bool retried;         /* A person said `queue retry`: it does not expire any more. */
+    uint32_t sequence;    /* The alert's. */
+    uint32_t boot_count;
+    uint32_t count;       /* How often it happened. */
+    uint32_t after;       /* Of a digest: its members have greater numbers than this. */
+    uint64_t unix_s;      /* When it happened; 0: not known. */
+    uint64_t last_unix_s; /* The last time of several. */
+    uint64_t uptime_ms;
+    uint64_t event_unix_ms; /* When the last event was; 0: not known. */
+    uint64_t due_ms;        /* Next try, to 4 s; the app's clock. */
 };
 
 /* What is remembered over reboots beside the alerts, in one record. */
@@ -74,15 +74,15 @@ struct queue_books {
 };
 
 struct queue {
+    uint16_t count;
+    uint32_t live_bytes; /* Of the alerts in the journal. */
     struct journal *journal;
     struct limits *limits; /* Told of each try. */
     struct journal_owner owner;
     struct queue_books books;
     uint64_t (*unix_ms)(void *context); /* For the marks. */
     void *context;
-    uint64_t now_ms; /* As of the last call that told it. */
-    uint16_t count;
-    uint32_t live_bytes;      /* Of the alerts in the journal. */
+    uint64_t now_ms;          /* As of the last call that told it. */
     uint32_t word[QUEUE_MAX]; /* In the order of their numbers; private. */
     uint16_t due[QUEUE_MAX];
     struct queue_volatile {

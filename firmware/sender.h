@@ -89,10 +89,7 @@ struct sender_now {
 };
 
 struct sender {
-    struct sender_params params;
-    struct queue_item item;
     uint8_t to_count;
-    char address[16];
     bool running;
     bool have_item;
     bool recorded; /* As being tried: the server may have all of the mail in hand. */
@@ -103,16 +100,19 @@ struct sender {
     bool second_first; /* The second server is tried first, until it has accepted a mail. */
     bool leaves;       /* This server defers what it is given: QUIT. */
     bool was_blocked;
-    bool limit_said;          /* The log has what keeps the mails that are due. */
+    bool limit_said;        /* The log has what keeps the mails that are due. */
+    uint8_t stage;          /* Next one to be reported. */
+    uint8_t deferred;       /* Mails in a row that this server wants later. */
+    uint8_t server;         /* The one in hand, or the last: config_server()'s index. */
+    uint8_t tried;          /* Bit i: server i has failed in this round. */
+    uint8_t failures;       /* Rounds in which every server failed, in a row; sticks at 255. */
+    uint8_t first_failures; /* Sessions with the first server that failed, in a row. */
+    uint8_t hurried;        /* Failed rounds until a backoff may be shortened again. */
+    uint16_t expiry_index;  /* Where looking for what is too old goes on. */
+    struct sender_params params;
+    struct queue_item item;
+    char address[16];
     const char *waiting_said; /* The reason for waiting that the log has. */
-    uint8_t stage;            /* Next one to be reported. */
-    uint8_t deferred;         /* Mails in a row that this server wants later. */
-    uint8_t server;           /* The one in hand, or the last: config_server()'s index. */
-    uint8_t tried;            /* Bit i: server i has failed in this round. */
-    uint8_t failures;         /* Rounds in which every server failed, in a row; sticks at 255. */
-    uint8_t first_failures;   /* Sessions with the first server that failed, in a row. */
-    uint8_t hurried;          /* Failed rounds until a backoff may be shortened again. */
-    uint16_t expiry_index;    /* Where looking for what is too old goes on. */
     uint32_t seen;            /* Number of the next alert as of the last look at new ones. */
     uint64_t polled_ms;
     uint64_t stage_ms;     /* When the stage in hand began. */

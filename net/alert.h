@@ -11,7 +11,8 @@
 #define ALERT_DOMAIN_BYTES 96
 #define FACILITY_COUNT 24   /* RFC 5424 table 1. */
 #define FACILITY_DEVICE 255 /* Not in that table: the device's own. */
-#define FACILITY_MAIL 254   /* No alert: an answer, a report or a round trip that waits to go out. */
+#define FACILITY_MAIL 254   /* No alert: an answer, a report or a round trip that waits to go out. \
+                             */
 
 /* RFC 5424 table 2. */
 enum severity {
@@ -27,6 +28,9 @@ enum severity {
 };
 
 struct alert {
+    uint8_t severity;
+    uint8_t facility;       /* RFC 5424 table 1, or FACILITY_DEVICE. */
+    bool damaged;           /* It went bad in flash: the texts are what can be read. */
     uint32_t sequence;      /* Names it for ever: counted over all boots, from 1. */
     uint32_t boot_count;    /* The boot in which it happened. */
     uint32_t count;         /* How often it happened; 0 and 1: once. */
@@ -34,15 +38,12 @@ struct alert {
     uint64_t last_unix_s;   /* When it happened last, if often; 0: not known. */
     uint64_t queued_unix_s; /* As known when it was queued, never changed: for its Message-ID. */
     uint64_t uptime_ms;     /* Of the device, when it happened first. */
-    uint8_t severity;
-    uint8_t facility;                /* RFC 5424 table 1, or FACILITY_DEVICE. */
-    char source[16];                 /* "syslog", "console", "device". */
-    char sender[16];                 /* IPv4 address of the syslog sender, or "". */
+    char source[16];        /* "syslog", "console", "device". */
+    char sender[16];        /* IPv4 address of the syslog sender, or "". */
     char host[ALERT_NAME_BYTES];     /* As the sender calls itself, or "". */
     char app[ALERT_NAME_BYTES];      /* App name and process id: "sshd[412]", or "". */
     char text[ALERT_TEXT_BYTES];     /* UTF-8, no control characters. */
     char domain[ALERT_DOMAIN_BYTES]; /* Right side of its Message-ID, fixed when it was queued. */
-    bool damaged;                    /* It went bad in flash: the texts are what can be read. */
 };
 
 const char *severity_name(uint8_t severity); /* "critical"; never NULL. */
