@@ -24,8 +24,9 @@ static const char names[] = "help\0status\0report\0test\0queue\0ack\0mute\0poll\
 #define WITH_ARGUMENTS (BIT(ACK) | BIT(MUTE) | BIT(POLL) | BIT(CONFIG_SET) | BIT(OTP))
 #define WITH_TEXT (BIT(CONFIG_SET) | BIT(CONFIG_IMPORT))
 
-static const char no_clock[] = "the time is not known";
-static const char no_flash[] = "the flash does not take it: it holds until the next reset";
+/* As on the console, whose strings they share. */
+#define NO_CLOCK "the time is not known yet"
+#define NO_FLASH "flash does not take it: it holds until a reset"
 
 /* An order on its way through this file. */
 struct run {
@@ -117,7 +118,7 @@ static const char *time_left(struct app *app, uint32_t seconds, uint32_t *left)
         return NULL;
     }
     if (now_s == 0 || taken_s == 0) {
-        return no_clock;
+        return NO_CLOCK;
     }
     if (gone_s >= seconds) {
         return "its time is over by now";
@@ -161,9 +162,9 @@ static const char *run_ack(struct app *app, struct run *run)
     }
     if (!tell_alert(app, number, &run->result)) {
         text_format(&run->result, "alert %u is gone by now", (unsigned)number);
-        return run->resumed ? NULL : "no alert that waits has that number";
+        return run->resumed ? NULL : "no alert has that number";
     }
-    return queue_remove(&app->queue, number, QUEUE_DROPPED, 0) < 0 ? no_flash : NULL;
+    return queue_remove(&app->queue, number, QUEUE_DROPPED, 0) < 0 ? NO_FLASH : NULL;
 }
 
 static const char *run_mute(struct app *app, struct run *run)
@@ -177,8 +178,7 @@ static const char *run_mute(struct app *app, struct run *run)
         return "that name is too long";
     }
     if (source[0] == '\0' || !config_seconds_parse(duration, MUTE_S_MAX, &seconds)) {
-        return "expected `mute SOURCE DURATION`, as in `mute router1 2h` (30d at most), or `mute "
-               "SOURCE off`";
+        return "expected `mute SOURCE TIME` (`mute router1 2h`; 30d at most), or `off` as its time";
     }
     why = time_left(app, seconds, &left_s);
     why = why == NULL ? mute_set(app, source, left_s) : why;
@@ -209,7 +209,7 @@ static const char *run_poll(struct app *app, struct run *run)
     if (seconds > 0) {
         add_until(app, &run->result, left_s);
     }
-    return diary_save(&app->diary) < 0 ? no_flash : NULL;
+    return diary_save(&app->diary) < 0 ? NO_FLASH : NULL;
 }
 
 static const char *run_otp(struct app *app, struct run *run)
@@ -220,7 +220,7 @@ static const char *run_otp(struct app *app, struct run *run)
     text_format(&run->result, "a new chain: the next one-time password is number %u of %s",
                 (unsigned)(app->authority.otp_sequence - 1), app->authority.otp_seed);
     /* The answer must not stand in flash before the chain does. */
-    return authority_phase(&app->authority, AUTHORITY_TAKEN) < 0 ? no_flash : NULL;
+    return authority_phase(&app->authority, AUTHORITY_TAKEN) < 0 ? NO_FLASH : NULL;
 }
 
 static const char *run_plain(struct app *app, unsigned command, struct run *run)
@@ -327,6 +327,7 @@ void remote_text_begin(struct app *app, const struct mailed *mailed)
 void remote_text(struct app *app, const char *bytes, size_t size)
 {
     struct commands_config *shell = &app->config_shell;
+    const char *why = NULL;
     int result = 0;
 
     if (!shell->mail.active || shell->mail.why != NULL) {
@@ -334,10 +335,11 @@ void remote_text(struct app *app, const char *bytes, size_t size)
     }
     if (shell->mail.imports) {
         result = candidate_import_push(&shell->candidate, bytes, size);
-        shell->mail.why = result < 0 ? commands_config_flash_error(result) : NULL;
+        why = commands_config_flash_error(result);
     } else if (shell->mail.lines) {
-        result = candidate_lines_push(&shell->candidate, bytes, size, &shell->mail.why);
+        result = candidate_lines_push(&shell->candidate, bytes, size, &why);
     }
+    shell->mail.why = result < 0 ? why : NULL;
 }
 
 /* All of it has come by. Why it is not staged; NULL: it is. */
@@ -345,16 +347,15 @@ static const char *text_end(struct app *app, bool whole)
 {
     struct commands_config *shell = &app->config_shell;
     struct candidate *candidate = &shell->candidate;
+    const char *why = NULL;
 
     if (!whole || !shell->mail.active) {
         return "its text did not come by a second time as it was signed";
     }
     if (shell->mail.why == NULL && shell->mail.imports) {
         candidate_import_end(candidate);
-    } else if (shell->mail.why == NULL) {
-        int result = candidate_lines_end(candidate, &shell->mail.why);
-
-        (void)result; /* why tells. */
+    } else if (shell->mail.why == NULL && candidate_lines_end(candidate, &why) < 0) {
+        shell->mail.why = why;
     }
     if (shell->mail.why == NULL && !candidate_staged(candidate)) {
         shell->mail.why = "no settings stand behind it";
