@@ -64,7 +64,7 @@ def stages():
         ("peers", "the test servers, before anything relies on them",
          [python, "tests/peers/check.py"], 180),
         ("qemu", "both boards in QEMU against real mail servers, good and hostile",
-         [python, "tests/qemu/check.py"], 1200),
+         [python, "tests/qemu/check.py"], 1600),
         ("power", "both boards lose their power again and again, with a live mail server",
          [python, "tests/qemu/powercut.py"], 600),
     ]

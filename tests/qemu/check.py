@@ -716,7 +716,7 @@ def main():
     parser.add_argument("--only", default="", help="tests whose name has this pattern")
     parser.add_argument("--list", action="store_true", help="name the tests and end")
     parser.add_argument("--keep", action="store_true", help="keep the servers' folder and all console logs")
-    parser.add_argument("--jobs", type=int, default=2, help="tests at a time (2)")
+    parser.add_argument("--jobs", type=int, default=3, help="tests at a time (3)")
     options = parser.parse_args()
     names = [name for name in TESTS if re.search(options.only, name)]
     if options.list:
@@ -731,7 +731,7 @@ def main():
     random.Random(1).shuffle(labels)  # Long ones do not stand together, and the order is the same each time.
     boxes = [(f"box{index}a", f"box{index}b") for index in range(len(labels))]
     runner = Runner(options.jobs, options.keep)
-    with Bench("qemu", limit_s=900, keep=options.keep) as bench:
+    with Bench("qemu", limit_s=1500, keep=options.keep) as bench:
         bench.on_close(runner.stop_all)
         servers = Servers(bench, chosen, [box for pair in boxes for box in pair])
         work = [(f"{name} on {board}",

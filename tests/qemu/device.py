@@ -1,4 +1,5 @@
 """A device's configuration and its flash image, for the tests and for `make run`."""
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,3 +60,14 @@ def make_image(tool, config, image):
     if done.returncode:
         raise ImageError(done.stdout.strip() or f"{tool} ended with status {done.returncode}")
     return done.stdout
+
+
+def cut_plugin(elf, table, operation, after):
+    """QEMU's arguments that cut the power `after` instructions behind a flash operation, counted from the start."""
+    done = subprocess.run(["arm-none-eabi-nm", str(elf)], capture_output=True, text=True, check=True)
+    operations = re.findall(r"^([0-9a-f]+) [tT] (\w+_nor_(?:program|erase))$", done.stdout, re.MULTILINE)
+    if len(operations) != 2:
+        raise ImageError(f"the firmware's flash operations cannot be told: {operations}")
+    lines = [f"cut {name} {int(address, 16) & ~1:x}" for address, name in operations]
+    table.write_text("\n".join([*lines, f"power {operation} {after}", ""]))
+    return ["-plugin", f"{ROOT / 'build' / 'tools' / 'marks.so'},table={table},out={table}.out"]

@@ -28,7 +28,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "qemu")]
 
 from board import Board, BoardError, boards  # noqa: E402
-from device import GUEST_HOST, ImageError, elf_of, flash_tool_of, make_image, settings, text_of  # noqa: E402
+from device import (GUEST_HOST, ImageError, cut_plugin, elf_of, flash_tool_of, make_image, settings,  # noqa: E402
+                    text_of)
 from peers import Bench, Certificates, Chrony, Dovecot, Exim, Gate, PeerError  # noqa: E402
 from peers.bench import wait_for  # noqa: E402
 
@@ -127,15 +128,7 @@ class Device:
     # One life.
 
     def plugin(self, plan):
-        """QEMU's arguments that cut the power at an operation of the flash."""
-        done = subprocess.run(["arm-none-eabi-nm", str(self.elf)], capture_output=True, text=True, check=True)
-        operations = re.findall(r"^([0-9a-f]+) [tT] (\w+_nor_(?:program|erase))$", done.stdout, re.MULTILINE)
-        if len(operations) != 2:
-            raise Failure(f"the firmware's flash operations cannot be told: {operations}")
-        table = self.bench.folder / f"{self.name}.table"
-        lines = [f"cut {name} {int(address, 16) & ~1:x}" for address, name in operations]
-        table.write_text("\n".join([*lines, f"power {plan.operation} {plan.after}", ""]))
-        return ["-plugin", f"{ROOT / 'build' / 'tools' / 'marks.so'},table={table},out={table}.out"]
+        return cut_plugin(self.elf, self.bench.folder / f"{self.name}.table", plan.operation, plan.after)
 
     def live(self, life):
         plan = Plan(self.seed, self.name, life)
