@@ -22,7 +22,7 @@
 enum { FLAG_BY_OTP = 1, FLAG_STARTED = 2 };
 
 _Static_assert(RECORD_BYTES_MAX <= JOURNAL_PAYLOAD_MAX, "it is one record");
-_Static_assert(sizeof(struct authority) <= 600 || sizeof(void *) > 4, "what authority.h promises");
+_Static_assert(sizeof(struct authority) < 500 || sizeof(void *) > 4, "what authority.h promises");
 _Static_assert(sizeof((struct config *)0)->otp.seed == OTP_SEED_MAX + 1 &&
                    sizeof((struct config *)0)->otp.last == OTP_BYTES,
                "a configured chain is one");

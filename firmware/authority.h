@@ -16,7 +16,7 @@
  * be greater than every one taken before; a one-time password must hash to the one kept, which it
  * replaces in the same write. A chain of one-time passwords that the configuration has again, as
  * when a trial of another one fails, goes on where it was left: what was used is never good again.
- * Cost: sizeof(struct authority), under 600 bytes.
+ * Cost: sizeof(struct authority), under 500 bytes.
  */
 #ifndef TOCSIN_FIRMWARE_AUTHORITY_H
 #define TOCSIN_FIRMWARE_AUTHORITY_H
