@@ -602,7 +602,7 @@ static const char *run_mute(struct app *app, const char *arguments)
     }
     rest = take_word(rest, duration, sizeof duration);
     if (rest[0] != '\0' || !config_seconds_parse(duration, MUTE_S_MAX, &seconds)) {
-        return "expected `mute SOURCE TIME` with a time like 30m, 8h or 7d, or off";
+        return "expected `mute SOURCE TIME` (`mute router1 2h`; 30d at most), or `off` as its time";
     }
     return mute_set(app, source, seconds);
 }
@@ -615,7 +615,7 @@ static const char *run_poll(struct app *app, const char *arguments)
     uint32_t seconds;
 
     if (app->config.pop3.host[0] == '\0') {
-        return "there is no mailbox: `pop3` is not set";
+        return "there is no mailbox: set `pop3`, `pop3_user` and `pop3_pass`";
     }
     if (duration[0] == '\0') {
         app->poller.said = true; /* Whoever asks wants to see that it was read. */
@@ -623,7 +623,7 @@ static const char *run_poll(struct app *app, const char *arguments)
         return NULL;
     }
     if (rest[0] != '\0' || !config_seconds_parse(duration, POLL_FAST_S_MAX, &seconds)) {
-        return "expected `poll`, or `poll TIME` with a time like 30m or 8h, or off";
+        return "expected a time of at most 7d, as in `poll 2h`, or `poll off`";
     }
     if (now_s == 0) {
         return "the time is not known yet";

@@ -90,7 +90,7 @@ const char *mute_set(struct app *app, const char *source, uint32_t seconds)
         return mute != NULL ? end(app, mute) : "nothing is muted under that name";
     }
     if (unix_ms == 0) {
-        return "the time is not known yet, so a mute could not end";
+        return "the time is not known yet";
     }
     mute = mute != NULL ? mute : find(app, "");
     if (mute == NULL) {

@@ -105,12 +105,10 @@ static void send(struct app *app, const char *what)
     }
 }
 
-static void begin(struct app *app)
+static void send_mail(struct app *app)
 {
     char what[WHAT_BYTES];
 
-    app->trial.deadline_ms =
-        app->platform.board->millis() + (uint64_t)app->config.confirm_timeout_s * 1000;
     text_print(what, sizeof what,
                "configuration %u is being tried: unless a mail gets out within %u s, number %u "
                "comes back",
@@ -118,6 +116,27 @@ static void begin(struct app *app)
                (unsigned)number_before(app));
     app_log(app, "%s", what);
     send(app, what);
+}
+
+/* What was ordered by mail has to leave the way open by which it came: its mail goes when the
+ * mailbox was read. */
+static void begin(struct app *app)
+{
+    app->trial.deadline_ms =
+        app->platform.board->millis() + (uint64_t)app->config.confirm_timeout_s * 1000;
+    app->trial.awaits_mailbox =
+        remote_committed(app, app->slots.sequence) && app->config.pop3.host[0] != '\0';
+    if (!app->trial.awaits_mailbox) {
+        send_mail(app);
+    }
+}
+
+void trial_polled(struct app *app)
+{
+    if (app->trial.awaits_mailbox && app->trial.deadline_ms != 0) {
+        app->trial.awaits_mailbox = false;
+        send_mail(app);
+    }
 }
 
 void trial_start(struct app *app)
@@ -144,16 +163,9 @@ void trial_start(struct app *app)
     }
 }
 
-/* What was ordered by mail has to leave the way open by which it came. */
-static bool mailbox_awaited(const struct app *app)
+void trial_accepted(struct app *app)
 {
-    return app->trial.ordered && app->config.pop3.host[0] != '\0' && !app->poller.good;
-}
-
-/* A mail got out, or the mailbox was read. */
-static void confirm(struct app *app)
-{
-    if (app->trial.deadline_ms == 0 || !app->trial.mailed || mailbox_awaited(app)) {
+    if (app->trial.deadline_ms == 0 || app->trial.awaits_mailbox) {
         return;
     }
     if (slots_trial_confirm(&app->slots) < 0) {
@@ -164,17 +176,6 @@ static void confirm(struct app *app)
     app->trial.deadline_ms = 0;
     app_log(app, "configuration %u is confirmed: a mail got out with it",
             (unsigned)app->slots.sequence);
-}
-
-void trial_accepted(struct app *app)
-{
-    app->trial.mailed = true;
-    confirm(app);
-}
-
-void trial_polled(struct app *app)
-{
-    confirm(app);
 }
 
 /* The trial went well, and its answer has left, or gives way to one that survives a reset. */
@@ -188,7 +189,7 @@ static void end_order(struct app *app)
         if (app->sender.have_item && app->sender.item.sequence == trial->number) {
             return; /* It is being sent. */
         }
-        text_print(what, sizeof what, "configuration %u is in force: a mail got out with it",
+        text_print(what, sizeof what, "configuration %u is confirmed: a mail got out with it",
                    (unsigned)app->slots.sequence);
         if (remote_answer(app, what) < 0) {
             app_log(app, "%s; the queue does not take that answer", what);
@@ -216,13 +217,13 @@ void trial_poll(struct app *app)
         app->trial.deadline_ms = app->sender.limit_ms + 60000; /* No fault of the settings. */
         return;
     }
-    if (app->trial.mailed) {
+    if (app->trial.awaits_mailbox) {
         error = app->poller.last_error;
     } else if (error[0] == '\0') {
         error = app_blocked(app, &stage);
     }
     text_print(why, sizeof why, "%s in %u s%s%s",
-               app->trial.mailed ? "the mailbox was not read" : "no mail got out",
+               app->trial.awaits_mailbox ? "the mailbox was not read" : "no mail got out",
                (unsigned)app->config.confirm_timeout_s, error != NULL ? ": " : "",
                error != NULL ? error : "");
     take_back(app, why, true);
