@@ -2,9 +2,9 @@
  *
  *     trial_init(&app)       before anything is done with the configuration: marks the start
  *     trial_start(&app)      begins one, or tells that the last one failed
- *     trial_accepted(&app)   a mail was accepted: that confirms it, unless it was ordered by mail
- *     trial_polled(&app)     the mailbox was read: that confirms what was ordered by mail, with the
- *                            other, so that no order closes the way for the next one
+ *     trial_accepted(&app)   a mail was accepted: that confirms it
+ *     trial_polled(&app)     the mailbox was read: what was ordered by mail waits for that before
+ *                            it sends one, so that no order closes the way for the next
  *     trial_poll(&app)       `confirm_timeout` is over: takes it back, and resets
  *
  * The marks in flash (slots.h) do the rest: a reset in between takes it back as well. What is told
@@ -22,7 +22,7 @@ struct app;
 struct trial {
     uint64_t deadline_ms; /* 0: there is none. */
     bool unmarked;        /* Flash could not record the start. */
-    bool mailed;          /* A mail got out since the start. */
+    bool awaits_mailbox;  /* The mailbox is to be read before anything confirms it. */
     bool ordered;         /* By mail: number names the mail that answers it. */
     uint32_t number;
 };
