@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define HMAC_BLOCK_BYTES 64 /* Of SHA-256. */
+#define SHA1_BLOCK_BYTES 64
 
 /* What stands before x and y: SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING }, and
  * the mark of an uncompressed point (RFC 5480 section 2). */
@@ -64,13 +65,74 @@ void digest_hmac_end(const struct digest_hmac *digest, uint8_t out[DIGEST_SHA256
     br_sha256_out(&outer, out);
 }
 
+static uint32_t rotate_left(uint32_t x, unsigned bits)
+{
+    return x << bits | x >> (32 - bits);
+}
+
+/* One block (FIPS 180-4 section 6.1.3): the schedule's word i stands at i modulo 16. BearSSL's own
+ * has its rounds unrolled, 0.8 KB for a hash of 8 bytes a command. */
+static void sha1_block(uint32_t value[5], const uint8_t block[SHA1_BLOCK_BYTES])
+{
+    static const uint32_t constants[4] = {0x5A827999, 0x6ED9EBA1, 0x8F1BBCDC, 0xCA62C1D6};
+    uint32_t schedule[16];
+    uint32_t work[5];
+
+    memcpy(work, value, sizeof work);
+    for (unsigned i = 0; i < SHA1_BLOCK_BYTES; i++) {
+        schedule[i / 4] = schedule[i / 4] << 8 | block[i];
+    }
+    for (unsigned i = 0; i < 80; i++) {
+        uint32_t *word = &schedule[i % 16];
+        uint32_t mixed = work[1] ^ work[2] ^ work[3];
+        uint32_t next;
+
+        if (i >= 16) {
+            *word = rotate_left(*word ^ schedule[(i + 2) % 16] ^ schedule[(i + 8) % 16] ^
+                                    schedule[(i + 13) % 16],
+                                1);
+        }
+        if (i < 20) {
+            mixed = (work[1] & work[2]) | (~work[1] & work[3]);
+        } else if (i >= 40 && i < 60) {
+            mixed = (work[1] & work[2]) | (work[1] & work[3]) | (work[2] & work[3]);
+        }
+        next = rotate_left(work[0], 5) + mixed + work[4] + constants[i / 20] + *word;
+        work[4] = work[3];
+        work[3] = work[2];
+        work[2] = rotate_left(work[1], 30);
+        work[1] = work[0];
+        work[0] = next;
+    }
+    for (unsigned i = 0; i < 5; i++) {
+        value[i] += work[i];
+    }
+}
+
 void digest_sha1(const void *bytes, size_t size, uint8_t out[DIGEST_SHA1_BYTES])
 {
-    br_sha1_context sha1;
+    uint32_t value[5] = {0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0};
+    uint8_t block[SHA1_BLOCK_BYTES];
 
-    br_sha1_init(&sha1);
-    br_sha1_update(&sha1, bytes, size);
-    br_sha1_out(&sha1, out);
+    /* Behind the bytes stand a mark, zeros, and in the last 8 bytes of a block their bits. */
+    for (size_t at = 0; at < size + 9; at += sizeof block) {
+        size_t left = at < size ? size - at : 0;
+
+        memset(block, 0, sizeof block);
+        if (left > 0) {
+            memcpy(block, (const uint8_t *)bytes + at, left < sizeof block ? left : sizeof block);
+        }
+        if (at <= size && left < sizeof block) {
+            block[left] = 0x80;
+        }
+        for (unsigned i = 0; left + 9 <= sizeof block && i < 5; i++) {
+            block[SHA1_BLOCK_BYTES - 1 - i] = (uint8_t)((uint64_t)size * 8 >> (8 * i));
+        }
+        sha1_block(value, block);
+    }
+    for (unsigned i = 0; i < DIGEST_SHA1_BYTES; i++) {
+        out[i] = (uint8_t)(value[i / 4] >> (24 - 8 * (i % 4)));
+    }
 }
 
 /* The point as BearSSL wants it: uncompressed, with its mark. */

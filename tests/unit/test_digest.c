@@ -57,6 +57,26 @@ static void hashes(void **state)
     }
     digest_sha1("abc", 3, out);
     is_hex(out, DIGEST_SHA1_BYTES, "a9993e364706816aba3e25717850c26c9cd0d89d");
+    digest_sha1(text, sizeof text - 1, out);
+    is_hex(out, DIGEST_SHA1_BYTES, "84983e441c3bd26ebaae4aa1f95129e5e54670f1");
+    digest_sha1(NULL, 0, out);
+    is_hex(out, DIGEST_SHA1_BYTES, "da39a3ee5e6b4b0d3255bfef95601890afd80709");
+}
+
+/* The SHA-1 of the SHA-1s of 0 to 200 times "a", by hashlib: every place of a block's end. */
+static void sha1_lengths(void **state)
+{
+    static uint8_t all[201][DIGEST_SHA1_BYTES];
+    char text[200];
+    uint8_t out[DIGEST_SHA1_BYTES];
+
+    (void)state;
+    memset(text, 'a', sizeof text);
+    for (size_t size = 0; size <= sizeof text; size++) {
+        digest_sha1(text, size, all[size]);
+    }
+    digest_sha1(all, sizeof all, out);
+    is_hex(out, DIGEST_SHA1_BYTES, "f6f332e8f89c35ee3df74d34ef8fda777d9647b9");
 }
 
 /* RFC 4231's cases 1 and 3: their keys of 20 bytes are the same as 32 with zeros behind. */
@@ -186,8 +206,9 @@ static void equal(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hashes), cmocka_unit_test(hmac),        cmocka_unit_test(apop),
-        cmocka_unit_test(ecdsa),  cmocka_unit_test(public_keys), cmocka_unit_test(equal),
+        cmocka_unit_test(hashes), cmocka_unit_test(sha1_lengths), cmocka_unit_test(hmac),
+        cmocka_unit_test(apop),   cmocka_unit_test(ecdsa),        cmocka_unit_test(public_keys),
+        cmocka_unit_test(equal),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
