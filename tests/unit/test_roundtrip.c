@@ -453,7 +453,7 @@ static void test_poll(void **state)
     run_s(3600);
     assert_in_range(device.pop3d.logins, logins, logins + 2);
     sim_device_type(&device, "poll soon\r");
-    assert_true(on_screen("error: expected `poll`"));
+    assert_true(on_screen("error: expected a time of at most 7d, as in `poll 2h`"));
 }
 
 static void test_report(void **state)
