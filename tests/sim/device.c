@@ -294,6 +294,9 @@ void sim_device_type(struct sim_device *device, const char *keys)
     device->screen[0] = '\0';
     device->keys = keys;
     sim_device_run(device, 1000);
+    if (*device->keys == '\0') {
+        device->keys = ""; /* The caller's may be gone by the time they are looked at again. */
+    }
 }
 
 void sim_device_end(struct sim_device *device)
