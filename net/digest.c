@@ -8,6 +8,7 @@
 
 #define HMAC_BLOCK_BYTES 64 /* Of SHA-256. */
 #define SHA1_BLOCK_BYTES 64
+#define MD5_BLOCK_BYTES 64
 
 /* What stands before x and y: SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING }, and
  * the mark of an uncompressed point (RFC 5480 section 2). */
@@ -75,7 +76,7 @@ static uint32_t rotate_left(uint32_t x, unsigned bits)
 static void sha1_block(uint32_t value[5], const uint8_t block[SHA1_BLOCK_BYTES])
 {
     static const uint32_t constants[4] = {0x5A827999, 0x6ED9EBA1, 0x8F1BBCDC, 0xCA62C1D6};
-    uint32_t schedule[16];
+    uint32_t schedule[16] = {0};
     uint32_t work[5];
 
     memcpy(work, value, sizeof work);
@@ -179,18 +180,74 @@ void digest_public_write(const uint8_t key[DIGEST_PUBLIC_BYTES], uint8_t der[DIG
     memcpy(der + sizeof spki_head, key, DIGEST_PUBLIC_BYTES);
 }
 
+/* The sines of 1 to 64, times 2^32 (RFC 1321 section 3.4). */
+static const uint32_t md5_sines[64] = {
+    0xD76AA478, 0xE8C7B756, 0x242070DB, 0xC1BDCEEE, 0xF57C0FAF, 0x4787C62A, 0xA8304613, 0xFD469501,
+    0x698098D8, 0x8B44F7AF, 0xFFFF5BB1, 0x895CD7BE, 0x6B901122, 0xFD987193, 0xA679438E, 0x49B40821,
+    0xF61E2562, 0xC040B340, 0x265E5A51, 0xE9B6C7AA, 0xD62F105D, 0x02441453, 0xD8A1E681, 0xE7D3FBC8,
+    0x21E1CDE6, 0xC33707D6, 0xF4D50D87, 0x455A14ED, 0xA9E3E905, 0xFCEFA3F8, 0x676F02D9, 0x8D2A4C8A,
+    0xFFFA3942, 0x8771F681, 0x6D9D6122, 0xFDE5380C, 0xA4BEEA44, 0x4BDECFA9, 0xF6BB4B60, 0xBEBFBC70,
+    0x289B7EC6, 0xEAA127FA, 0xD4EF3085, 0x04881D05, 0xD9D4D039, 0xE6DB99E5, 0x1FA27CF8, 0xC4AC5665,
+    0xF4292244, 0x432AFF97, 0xAB9423A7, 0xFC93A039, 0x655B59C3, 0x8F0CCC92, 0xFFEFF47D, 0x85845DD1,
+    0x6FA87E4F, 0xFE2CE6E0, 0xA3014314, 0x4E0811A1, 0xF7537E82, 0xBD3AF235, 0x2AD7D2BB, 0xEB86D391,
+};
+
+/* One block, in rounds as for SHA-1 above. */
+static void md5_block(uint32_t value[4], const uint8_t block[MD5_BLOCK_BYTES])
+{
+    static const uint8_t shifts[4][4] = {
+        {7, 12, 17, 22}, {5, 9, 14, 20}, {4, 11, 16, 23}, {6, 10, 15, 21}};
+    static const uint8_t places[4][2] = {
+        {1, 0}, {5, 1}, {3, 5}, {7, 0}}; /* Of the word: factor, sum. */
+    uint32_t a = value[0];
+    uint32_t b = value[1];
+    uint32_t c = value[2];
+    uint32_t d = value[3];
+
+    for (unsigned i = 0; i < 64; i++) {
+        unsigned turn = i / 16;
+        const uint8_t *word = block + 4 * ((i * places[turn][0] + places[turn][1]) % 16);
+        uint32_t mixed = turn == 0   ? (b & c) | (~b & d)
+                         : turn == 1 ? (d & b) | (~d & c)
+                         : turn == 2 ? b ^ c ^ d
+                                     : c ^ (b | ~d);
+
+        mixed += a + md5_sines[i] + word[0] + ((uint32_t)word[1] << 8) + ((uint32_t)word[2] << 16) +
+                 ((uint32_t)word[3] << 24);
+        a = d;
+        d = c;
+        c = b;
+        b += rotate_left(mixed, shifts[turn][i % 4]);
+    }
+    value[0] += a;
+    value[1] += b;
+    value[2] += c;
+    value[3] += d;
+}
+
 void digest_apop(const char *timestamp, size_t size, const char *secret, char out[33])
 {
-    br_md5_context md5;
-    unsigned char hash[br_md5_SIZE];
+    uint32_t value[4] = {0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476};
+    uint8_t block[MD5_BLOCK_BYTES];
+    size_t whole = size + strlen(secret);
+    size_t end = (whole + 9 + sizeof block - 1) / sizeof block * sizeof block;
     struct text text = text_begin(out, 33);
 
-    br_md5_init(&md5);
-    br_md5_update(&md5, timestamp, size);
-    br_md5_update(&md5, secret, strlen(secret));
-    br_md5_out(&md5, hash);
-    for (size_t i = 0; i < sizeof hash; i++) {
-        text_add_hex(&text, hash[i], 2);
+    for (size_t at = 0; at < end; at++) {
+        uint8_t byte = at == whole ? 0x80 : 0;
+
+        if (at < whole) {
+            byte = (uint8_t)(at < size ? timestamp[at] : secret[at - size]);
+        } else if (at >= end - 8 && at < end - 4) {
+            byte = (uint8_t)(whole * 8 >> (8 * (at - (end - 8)))); /* Its size in bits. */
+        }
+        block[at % sizeof block] = byte;
+        if (at % sizeof block == sizeof block - 1) {
+            md5_block(value, block);
+        }
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        text_add_hex(&text, value[i / 4] >> (8 * (i % 4)) & 0xFF, 2);
     }
 }
 

@@ -104,6 +104,24 @@ static void hmac(void **state)
     is_hex(out, 32, "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
 }
 
+/* The MD5 of the MD5s of 0 to 150 times "a" and half as often "b", by hashlib. */
+static void apop_lengths(void **state)
+{
+    static char all[151 * 32 + 1];
+    char timestamp[150];
+    char secret[76];
+
+    (void)state;
+    memset(timestamp, 'a', sizeof timestamp);
+    for (size_t size = 0; size <= sizeof timestamp; size++) {
+        memset(secret, 'b', size / 2);
+        secret[size / 2] = '\0';
+        digest_apop(timestamp, size, secret, all + 32 * size);
+    }
+    digest_apop(all, sizeof all - 1, "end", timestamp);
+    assert_string_equal(timestamp, "997f1110e41aa34fc191619fa305b0fc");
+}
+
 /* RFC 1939 section 7's example. */
 static void apop(void **state)
 {
@@ -206,9 +224,9 @@ static void equal(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hashes), cmocka_unit_test(sha1_lengths), cmocka_unit_test(hmac),
-        cmocka_unit_test(apop),   cmocka_unit_test(ecdsa),        cmocka_unit_test(public_keys),
-        cmocka_unit_test(equal),
+        cmocka_unit_test(hashes),      cmocka_unit_test(sha1_lengths), cmocka_unit_test(hmac),
+        cmocka_unit_test(apop),        cmocka_unit_test(apop_lengths), cmocka_unit_test(ecdsa),
+        cmocka_unit_test(public_keys), cmocka_unit_test(equal),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
