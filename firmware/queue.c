@@ -32,7 +32,12 @@ enum { STATE_FOLDED = 1, STATE_DIGEST = 2, STATE_DAMAGED = 4, STATE_RETRIED = 8 
 #define ALERT_PAYLOAD_MAX                                                                        \
     (ALERT_FIXED_BYTES + sizeof((struct alert *)0)->source + sizeof((struct alert *)0)->sender + \
      2 * ALERT_NAME_BYTES + ALERT_TEXT_BYTES + ALERT_DOMAIN_BYTES)
-#define BOOKS_BYTES (8 + 9 * 4 + LIMITS_COUNT * 8)
+#define BOOKS_WORDS 9 /* From since_unix_s on, as they stand in struct queue_books. */
+#define BOOKS_BYTES (8 + BOOKS_WORDS * 4 + LIMITS_COUNT * 8)
+
+_Static_assert(offsetof(struct queue_books, reported) ==
+                   offsetof(struct queue_books, since_unix_s) + (BOOKS_WORDS - 1) * 4,
+               "books are written as an array");
 
 /* docs/flash-format.md says so; pointers of 32 bits. */
 _Static_assert(sizeof(void *) > 4 || sizeof(struct queue) <= 7776, "RAM is what the page says");
@@ -496,13 +501,11 @@ static void found_mark(struct queue *queue, const struct journal_record *record)
 static void put_books(const struct queue *queue, uint8_t out[BOOKS_BYTES])
 {
     const struct queue_books *books = &queue->books;
-    const uint32_t words[] = {books->since_unix_s, books->accepted,  books->refused,
-                              books->expired,      books->displaced, books->repeated,
-                              books->folded,       books->dropped,   books->reported};
+    const uint32_t *words = &books->since_unix_s;
 
     put_u64(out, books->unix_ms);
     out += 8;
-    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++, out += 4) {
+    for (unsigned i = 0; i < BOOKS_WORDS; i++, out += 4) {
         put_u32(out, words[i]);
     }
     for (unsigned i = 0; i < LIMITS_COUNT; i++, out += 8) {
@@ -513,9 +516,7 @@ static void put_books(const struct queue *queue, uint8_t out[BOOKS_BYTES])
 static void found_books(struct queue *queue, const struct journal_record *record)
 {
     struct queue_books *books = &queue->books;
-    uint32_t *const words[] = {&books->since_unix_s, &books->accepted,  &books->refused,
-                               &books->expired,      &books->displaced, &books->repeated,
-                               &books->folded,       &books->dropped,   &books->reported};
+    uint32_t *words = &books->since_unix_s;
     uint8_t bytes[BOOKS_BYTES];
     const uint8_t *in = bytes + 8;
 
@@ -525,8 +526,8 @@ static void found_books(struct queue *queue, const struct journal_record *record
     if (get_u64(bytes) > books->unix_ms) {
         books->unix_ms = get_u64(bytes);
     }
-    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++, in += 4) {
-        *words[i] = get_u32(in);
+    for (unsigned i = 0; i < BOOKS_WORDS; i++, in += 4) {
+        words[i] = get_u32(in);
     }
     for (unsigned i = 0; i < LIMITS_COUNT; i++, in += 8) {
         /* The marks that were read before it may know of later messages. */
@@ -725,26 +726,34 @@ static int make_room(struct queue *queue, uint32_t size, uint32_t severity)
     return 0;
 }
 
+/* The strings of an alert, in the order in which they stand behind its numbers. */
+#define STRING(member)                                                      \
+    {                                                                       \
+        offsetof(struct alert, member), sizeof(((struct alert *)0)->member) \
+    }
+
+static const struct {
+    uint16_t offset, size;
+} strings[] = {STRING(source), STRING(sender), STRING(host),
+               STRING(app),    STRING(text),   STRING(domain)};
+
+#define STRINGS (sizeof strings / sizeof strings[0])
+
 static int add_to_flash(struct queue *queue, const struct alert *alert,
                         const struct queue_item *item)
 {
     uint8_t fixed[ALERT_FIXED_BYTES];
-    const struct journal_part parts[] = {
-        {fixed, sizeof fixed},
-        {alert->source, strlen(alert->source) + 1},
-        {alert->sender, strlen(alert->sender) + 1},
-        {alert->host, strlen(alert->host) + 1},
-        {alert->app, strlen(alert->app) + 1},
-        {alert->text, strlen(alert->text) + 1},
-        {alert->domain, strlen(alert->domain) + 1},
-    };
-    size_t count = sizeof parts / sizeof parts[0];
-    size_t length = 0;
+    struct journal_part parts[1 + STRINGS] = {{fixed, sizeof fixed}};
+    size_t length = sizeof fixed;
     uint32_t address;
     int error;
 
-    for (size_t i = 0; i < count; i++) {
-        length += parts[i].size;
+    for (size_t i = 0; i < STRINGS; i++) {
+        const char *string = (const char *)alert + strings[i].offset;
+
+        parts[1 + i].bytes = string;
+        parts[1 + i].size = strlen(string) + 1;
+        length += parts[1 + i].size;
     }
     if (queue->journal->problem != NULL) {
         return E_IO;
@@ -754,7 +763,8 @@ static int add_to_flash(struct queue *queue, const struct alert *alert,
         return error;
     }
     put_fixed(fixed, item, alert->queued_unix_s);
-    error = journal_append(queue->journal, JOURNAL_ALERT, item->sequence, parts, count, &address);
+    error =
+        journal_append(queue->journal, JOURNAL_ALERT, item->sequence, parts, 1 + STRINGS, &address);
     if (error < 0) {
         return E_IO;
     }
@@ -918,14 +928,6 @@ static const char *take_string(const char *from, const char *end, char *out, siz
 static void parse_alert(const uint8_t *bytes, size_t length, bool damaged, struct alert *alert)
 {
     struct queue_item item;
-    struct {
-        char *out;
-        size_t size;
-    } part[] = {
-        {alert->source, sizeof alert->source}, {alert->sender, sizeof alert->sender},
-        {alert->host, sizeof alert->host},     {alert->app, sizeof alert->app},
-        {alert->text, sizeof alert->text},     {alert->domain, sizeof alert->domain},
-    };
     const char *from = (const char *)bytes + ALERT_FIXED_BYTES;
     const char *end = (const char *)bytes + length;
 
@@ -943,8 +945,9 @@ static void parse_alert(const uint8_t *bytes, size_t length, bool damaged, struc
     alert->uptime_ms = item.uptime_ms;
     alert->severity = item.severity;
     alert->facility = item.facility;
-    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {
-        from = take_string(from, end, part[i].out, part[i].size, alert->damaged);
+    for (size_t i = 0; i < STRINGS; i++) {
+        from = take_string(from, end, (char *)alert + strings[i].offset, strings[i].size,
+                           alert->damaged);
     }
 }
 
