@@ -14,8 +14,7 @@
 #include <string.h>
 
 #define FORMAT 1
-#define HASHES 3 /* Cells of one name, each in a part of its own. */
-#define PART (MAILBOX_CELLS / HASHES)
+#define HASHES 4            /* Cells of one name. */
 #define LOOKS_MAX 512       /* In a session, about. */
 #define FAILURES_MAX 4      /* Answers in a row that a server owes: enough for this session. */
 #define PEEK_FROM LOOKS_MAX /* With more new ones than these, the newest ... */
@@ -83,9 +82,18 @@ uint32_t mailbox_account(const char *host, uint16_t port, const char *user)
     return (uint32_t)hash(value, user, strlen(user));
 }
 
-static unsigned cell_of(uint64_t name, unsigned part)
+/* Four cells that differ. With three, or with a part of the cells for each, two names would have
+ * all of theirs in common, and not be told, thirty times as often. */
+static void cells_of(uint64_t name, uint8_t cells[HASHES])
 {
-    return part * PART + (((uint32_t)(name >> 16 * part) & 0xFFFF) * PART >> 16);
+    for (unsigned i = 0; i < HASHES; i++) {
+        uint32_t cell = ((uint32_t)(name >> 16 * i) & 0xFFFF) * MAILBOX_CELLS >> 16;
+
+        while (memchr(cells, (int)cell, i) != NULL) {
+            cell = (cell + 1) % MAILBOX_CELLS;
+        }
+        cells[i] = (uint8_t)cell;
+    }
 }
 
 static uint32_t second_name(uint64_t name)
@@ -96,8 +104,11 @@ static uint32_t second_name(uint64_t name)
 /* Puts a name in or out (count is 1 or -1) of all its cells but one. */
 static void toggle(struct mailbox_memory *memory, uint64_t name, int count, unsigned but)
 {
-    for (unsigned part = 0; part < HASHES; part++) {
-        unsigned i = cell_of(name, part);
+    uint8_t cells[HASHES];
+
+    cells_of(name, cells);
+    for (unsigned n = 0; n < HASHES; n++) {
+        unsigned i = cells[n];
 
         if (i != but) {
             memory->ids[i] ^= name;
@@ -113,8 +124,10 @@ static void toggle(struct mailbox_memory *memory, uint64_t name, int count, unsi
 static int alone(const struct mailbox_memory *memory, unsigned i)
 {
     uint64_t name = memory->ids[i];
+    uint8_t cells[HASHES];
 
-    if (memory->sums[i] != second_name(name) || cell_of(name, i / PART) != i) {
+    cells_of(name, cells);
+    if (memory->sums[i] != second_name(name) || memchr(cells, (int)i, HASHES) == NULL) {
         return 0;
     }
     return memory->counts[i] == 1 ? 1 : memory->counts[i] == UINT16_MAX ? -1 : 0;
