@@ -296,7 +296,9 @@ static enum step judge_order(struct app *app, enum mailbox_fate *fate)
     }
     verdict = authority_check(&app->authority, &work->mailed, unix_ms, &why);
     if (verdict == AUTHORITY_LATER) {
-        app_log(app, "an order by mail waits: for the one before it, or answers_per_hour");
+        if (!app->poller.waits) {
+            app_log(app, "an order by mail waits: for the one before it, or answers_per_hour");
+        }
         *fate = MAILBOX_LATER;
         return STEP_SCAN;
     }
@@ -383,6 +385,7 @@ static bool judge_report(struct app *app)
 static void leave(struct app *app, enum mailbox_fate fate)
 {
     mailbox_looked(&room(app)->mailbox, fate);
+    room(app)->later += fate == MAILBOX_LATER ? 1 : 0;
     app->poller.step = STEP_SCAN;
 }
 
@@ -800,7 +803,7 @@ static void session_good(struct app *app, uint64_t now_ms)
     uint32_t looked = work->count_known ? mailbox_new_count(&work->mailbox) : 0;
 
     poller->login_ms = poller->began_ms + (uint64_t)pop3_login_delay_s(&work->pop3) * 1000;
-    if (looked > 0 || poller->failures > 0 || poller->said) {
+    if (looked > (poller->waits ? work->later : 0) || poller->failures > 0 || poller->said) {
         app_log(app, "mailbox: %u messages, %u new; %u bytes, %u round trips",
                 (unsigned)poller->count, (unsigned)looked, (unsigned)poller->octets,
                 (unsigned)poller->turns);
@@ -811,6 +814,7 @@ static void session_good(struct app *app, uint64_t now_ms)
         app_log(app, "mailbox: the server keeps mail for %u days, which `poll` does not suit",
                 (unsigned)expire_days);
     }
+    poller->waits = work->later > 0; /* The log has that. */
     poller->good = true;
     trial_polled(app);
     poller->said = false;

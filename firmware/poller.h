@@ -26,6 +26,7 @@ struct poller {
     bool running;
     bool wanted;      /* A person, or a round trip, wants one now. */
     bool leaves;      /* QUIT after the message in hand. */
+    bool waits;       /* An order waited in the last good session. */
     bool good;        /* A session since the start has ended well. */
     bool clean;       /* The server said +OK to QUIT. */
     bool said;        /* The log gets a line about the next session, whatever it finds. */

@@ -43,6 +43,7 @@ struct poller_work {
     char uid[POP3_UID_BYTES]; /* Of the message that mailbox.h asks for. */
     bool has_uidl, has_top;
     bool count_known; /* STAT was answered. */
+    uint32_t later;   /* Messages that were looked at and wait. */
     uint8_t pending;  /* Requests of the step in hand that are not answered. */
 };
 
