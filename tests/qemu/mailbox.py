@@ -740,7 +740,7 @@ def boot_to_cut(case, operation, after):
 def order_over_power_cuts(case, lives, operations):
     """The power fails while orders are handled, wherever the server stands, or at operations of the flash: each has
     run once, and is answered."""
-    draw, names = case.random, []
+    draw, names, cut_count = case.random, [], 0
     cuts = Cuts(draw)
     server = evil(case, [cuts.script])
     board = boot(case, server.port, commands="all")
@@ -759,7 +759,9 @@ def order_over_power_cuts(case, lives, operations):
         server.put(mail_of(case, signed(case, command), names[-1][0]))
         ended = board.wait_end(5 if operations else ANSWER_S)
         case.expect(ended or operations, f"life {life} was cut")
+        cut_count += ended
         board.stop()
+    case.expect(cut_count >= lives // 2, f"{cut_count} of {lives} lives were cut")
     board = case.boot(image=case.folder / "flash.img")
     case.expect(wait_for(lambda: all(answers(case, name) for name, _ in names), ANSWER_S * 2, 0.3),
                 f"without an answer: {[name for name, _ in names if not answers(case, name)]}")
