@@ -429,11 +429,11 @@ int app_test_alert(struct app *app, const char *source, const char *app_name, co
 
 const char *app_reset_cause(const struct app *app)
 {
-    static const char *const name[] = {"power on", "reboot command", "fault", "watchdog",
-                                       "external reset"};
+    static const char names[] =
+        "power on\0reboot command\0fault\0watchdog\0external reset\0unknown";
     unsigned cause = (unsigned)app->platform.board->reset_cause();
 
-    return cause < sizeof name / sizeof name[0] ? name[cause] : "unknown";
+    return text_item(names, cause <= RESET_EXTERNAL ? cause : RESET_EXTERNAL + 1);
 }
 
 const char *app_config_problem(const struct app *app)

@@ -385,13 +385,12 @@ static const char *run_alert(struct app *app, const char *arguments)
     char word[ARGUMENT_BYTES];
     const char *what = take_word(arguments, word, sizeof word);
     int severity = severity_parse(word);
-    static const char *const what_became[] = {
-        [POLICY_QUEUED] = "is queued",
-        [POLICY_HELD] = "is queued, and waits for others like it",
-        [POLICY_FOLDED] = "is queued, for the next digest",
-        [POLICY_REPEATED] = "is one like it, and counts it",
-        [POLICY_MUTED] = "is none: its source is muted, and counts it",
-    };
+    /* By what app_alert() returns. */
+    static const char what_became[] = "queued\0"
+                                      "queued, and waits for others like it\0"
+                                      "queued, for the next digest\0"
+                                      "one like it, and counts it\0"
+                                      "none: its source is muted, and counts it";
     struct text text;
     struct queue_item item;
     struct alert alert;
@@ -420,7 +419,8 @@ static const char *run_alert(struct app *app, const char *arguments)
         return "the queue is full of more severe alerts";
     }
     in_ram = queue_find(&app->queue, alert.sequence, &item) && item.volatile_;
-    app_print(app, "alert %u %s%s", (unsigned)alert.sequence, what_became[result],
+    app_print(app, "alert %u is %s%s", (unsigned)alert.sequence,
+              text_item(what_became, (size_t)result),
               in_ram ? ", in RAM only: flash does not take it" : "");
     return NULL;
 }
@@ -517,9 +517,9 @@ static void show_time(struct app *app, const char *title, uint64_t unix_s)
 
 static const char *queue_show(struct app *app, uint32_t sequence)
 {
-    static const char *const event[] = {
-        "",        "queued",  "sent without answer", "waiting", "accepted",      "refused",
-        "expired", "dropped", "displaced",           "counted", "to be retried", "superseded"};
+    /* By enum queue_event. */
+    static const char event[] = "\0queued\0sent without answer\0waiting\0accepted\0refused\0"
+                                "expired\0dropped\0displaced\0counted\0to be retried\0superseded";
     struct queue_item item;
     struct alert alert;
     char state[80];
@@ -538,8 +538,8 @@ static const char *queue_show(struct app *app, uint32_t sequence)
         show_time(app, "last     ", item.last_unix_s);
     }
     app_print(app, "  state    %s; tries %u", state, item.attempts);
-    if (item.event < sizeof event / sizeof event[0]) {
-        app_print(app, "  event    %s%s", event[item.event],
+    if (item.event <= QUEUE_SUPERSEDED) {
+        app_print(app, "  event    %s%s", text_item(event, item.event),
                   alert.damaged ? "; damaged in flash" : "");
     }
     show_time(app, "at       ", text_seconds(item.event_unix_ms));

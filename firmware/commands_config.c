@@ -23,6 +23,10 @@ static const char usage[] =
     "expected `config show`, `set KEY VALUE`, `unset KEY`, `import`, `test`, `commit`, `revert "
     "[NUMBER]` or `history`";
 
+/* What may stand behind `config`, in the order of enum verb. */
+static const char verbs[] = "show\0history\0import\0test\0commit\0revert\0set\0unset";
+enum verb { SHOW, HISTORY, IMPORT, TEST, COMMIT, REVERT, SET, UNSET, VERBS };
+
 void commands_config_init(struct app *app)
 {
     memset(&app->config_shell, 0, sizeof app->config_shell);
@@ -494,44 +498,41 @@ static const char *request(struct app *app, enum config_action action)
 
 const char *commands_config(struct app *app, const char *arguments)
 {
+    static const uint8_t actions[] = {
+        [IMPORT] = CONFIG_ACTION_IMPORT,
+        [TEST] = CONFIG_ACTION_TEST,
+        [COMMIT] = CONFIG_ACTION_COMMIT,
+    };
     char word[KEY_BYTES];
     const char *rest = take_key(arguments, word, sizeof word);
+    unsigned verb = SHOW;
 
-    if (app->config_shell.mail.active && !text_equal_nocase(word, "show") &&
-        !text_equal_nocase(word, "history")) {
+    while (verb < VERBS && !text_equal_nocase(word, text_item(verbs, verb))) {
+        verb++;
+    }
+    if (app->config_shell.mail.active && verb > HISTORY) {
         return by_mail;
     }
-    if (text_equal_nocase(word, "set") || text_equal_nocase(word, "unset")) {
-        return set(app, rest, text_equal_nocase(word, "unset"));
+    if (verb == SET || verb == UNSET) {
+        return set(app, rest, verb == UNSET);
     }
-    if (text_equal_nocase(word, "revert") && rest[0] != '\0') {
-        return text_parse_u32(rest, UINT32_MAX, &app->config_shell.number)
-                   ? request(app, CONFIG_ACTION_REVERT)
-                   : usage;
+    if (verb == REVERT && text_parse_u32(rest, UINT32_MAX, &app->config_shell.number)) {
+        return request(app, CONFIG_ACTION_REVERT);
     }
-    if (rest[0] != '\0') {
+    if (verb == VERBS || rest[0] != '\0') {
         return usage;
     }
-    if (text_equal_nocase(word, "show")) {
+    if (verb == SHOW) {
         return show(app);
     }
-    if (text_equal_nocase(word, "history")) {
+    if (verb == HISTORY) {
         return history(app);
     }
-    if (text_equal_nocase(word, "import")) {
-        return request(app, CONFIG_ACTION_IMPORT);
-    }
-    if (text_equal_nocase(word, "test")) {
-        return request(app, CONFIG_ACTION_TEST);
-    }
-    if (text_equal_nocase(word, "commit")) {
-        return request(app, CONFIG_ACTION_COMMIT);
-    }
-    if (text_equal_nocase(word, "revert")) {
+    if (verb == REVERT) {
         candidate_drop(&app->config_shell.candidate);
         return NULL;
     }
-    return usage;
+    return request(app, (enum config_action)actions[verb]);
 }
 
 bool commands_config_waits(const struct app *app)
