@@ -117,8 +117,7 @@ void app_set_time(struct app *app, uint64_t unix_ms, const char *source)
         app_log(app, "clock: set from %s", source);
         queue_set_time(&app->queue, app->journal.boot_count, unix_ms, now_ms);
         if (app->queue.books.unix_ms > unix_ms + CLOCK_BACK_MS) {
-            app_log(app,
-                    "clock: it is earlier than when this device last ran; check the time server");
+            app_log(app, "clock: earlier than when this device last ran; check the time server");
         }
     }
 }
@@ -461,17 +460,15 @@ void app_start(struct app *app)
 {
     if (app->slots.fallback) {
         app_log(app,
-                "configuration: the newest one in flash is damaged; the one before it is in force");
+                "configuration: the newest is damaged in flash; the one before it is in force");
     }
     if (!app->config_valid) {
-        app_log(
-            app,
-            "configuration: %s; no mail can be sent. Write one with `make config` on a computer.",
-            app_config_problem(app));
+        app_log(app,
+                "configuration: %s; no mail can be sent. `make config` on a computer writes one.",
+                app_config_problem(app));
     }
     if (app->journal.problem != NULL) {
-        app_log(app, "queue: %s; alerts are kept in RAM and do not survive a reset",
-                app->journal.problem);
+        app_log(app, "queue: %s; alerts are kept in RAM", app->journal.problem);
     }
     if (app->journal.records_damaged > 0) {
         app_log(app, "queue: %u records in flash were cut short or went bad",
@@ -481,9 +478,7 @@ void app_start(struct app *app)
         app_log(app, "queue: still to be sent: %u", app->queue.count);
     }
     if (app->random_problem != NULL) {
-        app_log(app,
-                "random numbers: %s; TLS is refused. `make config` writes a seed for this device.",
-                app->random_problem);
+        app_log(app, "random numbers: %s; TLS is refused", app->random_problem);
     }
     if (app->tls_problem != NULL) {
         app_log(app, "CA certificates: %s", app->tls_problem);
@@ -679,7 +674,7 @@ static void report_lost(struct app *app)
     }
     text_print(what, sizeof what,
                "alerts that did not arrive, in all: refused for ever by the mail server %u, given "
-               "up %u, displaced since the queue was full %u; `queue` lists those that are kept",
+               "up %u, displaced since the queue was full %u; see `queue`",
                (unsigned)books->refused, (unsigned)books->expired, (unsigned)books->displaced);
     app->report_accepted = books->accepted;
     app->report_ms = now_ms + REPORT_MS_MIN;

@@ -696,7 +696,7 @@ static const char *run_reboot(struct app *app, const char *arguments)
 static const char *run_crash(struct app *app, const char *arguments)
 {
     if (!text_equal_nocase(arguments, "now")) {
-        return "expected `crash now`; it raises a CPU fault, and the device resets";
+        return "expected `crash now`: the device resets";
     }
     app_print(app, "raising a fault");
     __builtin_trap();
@@ -708,7 +708,7 @@ static const struct command commands[] = {
     {"help", "", "this list", run_help},
     {"status", "", "device, network, server, queue", run_status},
     {"alert", "SEVERITY TEXT", "send an alert", run_alert},
-    {"test", "[--round-trip]", "send a test mail and show each stage; wait until it is back",
+    {"test", "[--round-trip]", "send a test mail, show each stage; wait until it is back",
      run_test},
     {"queue", "[show N | retry | drop N]", "what waits to be sent", run_queue},
     {"ack", "N | all", "drop an alert, or all that were given up", run_ack},
@@ -719,7 +719,7 @@ static const struct command commands[] = {
      commands_config},
     {"log", "", "the last lines that the device logged", run_log},
     {"reboot", "", "reset the device", run_reboot},
-    {"crash", "now", "raise a fault, to see how it is reported", run_crash},
+    {"crash", "now", "raise a CPU fault, to see its report", run_crash},
 };
 
 static const char *run_help(struct app *app, const char *arguments)

@@ -199,7 +199,7 @@ static const char *set(struct app *app, const char *arguments, bool unset)
         result = candidate_set(&app->config_shell.candidate, key, value, &why);
         if (result == 0) {
             warn(app, key);
-            app_print(app, "staged; `config test` checks the whole, `config commit` takes effect");
+            app_print(app, "staged; `config test` checks it, `config commit` takes effect");
         }
     }
     if (candidate_secret(key)) { /* The up arrow would show it. */
@@ -224,7 +224,7 @@ static const char *check(struct app *app, struct candidate_room *room)
         return "the flash cannot be read";
     }
     if (errors > 0) {
-        return "nothing was changed: correct what is listed above, or `config revert`";
+        return "nothing was changed: correct what is above, or `config revert`";
     }
     candidate_changes(&app->config, &room->config, print_change, app);
     return NULL;
@@ -313,7 +313,7 @@ static const char *revert(struct app *app, uint32_t number)
     }
     result = slots_reject(&app->slots, "`config revert` on the console");
     if (result == E_MISSING) {
-        return "that one was taken back itself: there is none to go back to";
+        return "there is none to go back to";
     }
     if (result < 0) {
         return commands_config_flash_error(result);
@@ -491,8 +491,7 @@ static const char *request(struct app *app, enum config_action action)
     }
     shell->action = action;
     shell->action_ms = app->platform.board->millis();
-    app_print(app, app->sender.running ? "waiting for the mail that is being sent"
-                                       : "waiting for the mailbox that is being read");
+    app_print(app, "waiting for the mail that is being sent or read");
     return pending;
 }
 
@@ -552,7 +551,7 @@ void commands_config_poll(struct app *app)
     struct commands_config *shell = &app->config_shell;
     uint64_t now_ms = app->platform.board->millis();
     enum config_action action = shell->action;
-    const char *error = "a mail is still being sent; try again";
+    const char *error = "that mail takes too long; try again";
 
     if (commands_config_takes_input(app) && shell->aborted &&
         now_ms - shell->input_ms > ABORT_QUIET_MS) {
@@ -576,17 +575,19 @@ void commands_config_poll(struct app *app)
 
 void commands_config_mail_begin(struct app *app)
 {
+    static const char changes[] =
+        "an order by mail changes the configuration: what was %s is dropped";
     struct commands_config *shell = &app->config_shell;
 
     if (commands_config_takes_input(app)) {
         shell->aborted = true; /* The rest of the paste is no command. */
-        app_print(app, "an order by mail changes the configuration: what is pasted is dropped");
+        app_print(app, changes, "pasted");
     } else if (commands_config_waits(app)) {
         shell->action = CONFIG_ACTION_NONE;
         app_answer(app, by_mail);
         console_prompt(&app->console);
     } else if (candidate_staged(&shell->candidate)) {
-        app_print(app, "an order by mail changes the configuration: what was staged is dropped");
+        app_print(app, changes, "staged");
     }
     candidate_drop(&shell->candidate);
     memset(&shell->mail, 0, sizeof shell->mail);

@@ -64,7 +64,7 @@ static void end_self_test(struct app *app, const char *what, bool failed)
         (void)app_device_alert(app, failed ? SEVERITY_ERROR : SEVERITY_NOTICE, "self test", what);
     }
     if (diary_save(&app->diary) < 0) {
-        app_log(app, "self test: flash does not take it; it is run again after a reset");
+        app_log(app, "self test: flash does not take it: a reset brings it back");
     }
 }
 

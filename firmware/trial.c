@@ -90,7 +90,7 @@ static void send(struct app *app, const char *what)
 
     trial->ordered = remote_committed(app, app->slots.sequence);
     if (trial->ordered && remote_trial_started(app) < 0) {
-        app_log(app, "configuration: flash does not take that its trial has begun");
+        app_log(app, "configuration: flash does not take its trial");
     }
     error = trial->ordered ? remote_trial_mail(app, what, &trial->number)
                            : app_test_alert(app, "device", "config", what, &trial->number);
@@ -169,7 +169,7 @@ void trial_accepted(struct app *app)
         return;
     }
     if (slots_trial_confirm(&app->slots) < 0) {
-        app_log(app, "configuration: flash could not record that number %u is confirmed",
+        app_log(app, "configuration: flash does not take that %u is confirmed",
                 (unsigned)app->slots.sequence);
         return; /* The next mail tries again, until the time is over. */
     }
