@@ -739,7 +739,9 @@ static uint64_t jittered(struct app *app, uint32_t ms)
 static uint64_t next_ms(struct app *app, uint64_t now_ms)
 {
     const struct config *config = &app->config;
-    bool fast = now_ms < app->poller.fast_until_ms ||
+    const struct poller_work *work = room(app);
+    bool more = work->count_known && mailbox_left_count(&work->mailbox) > work->memory.later_count;
+    bool fast = more || now_ms < app->poller.fast_until_ms ||
                 text_seconds(app_unix_ms(app)) < app->diary.fast_until_unix_s;
     uint32_t interval_s = fast && config->poll_fast_s != 0 ? config->poll_fast_s : config->poll_s;
     uint64_t at_ms;
