@@ -11,8 +11,9 @@
 #define ALERT_DOMAIN_BYTES 96
 #define FACILITY_COUNT 24   /* RFC 5424 table 1. */
 #define FACILITY_DEVICE 255 /* Not in that table: the device's own. */
-#define FACILITY_MAIL 254   /* No alert: an answer, a report or a round trip that waits to go out. \
-                             */
+
+/* No alert: an answer, a report or a round trip that waits to go out. */
+#define FACILITY_MAIL 254
 
 /* RFC 5424 table 2. */
 enum severity {

@@ -160,6 +160,20 @@ static bool give_line(void *context, unsigned index, struct text *out)
     return true;
 }
 
+/* What follows the first nine bytes, cut up at each NUL. */
+static void take_strings(char strings[STRING_COUNT][STRING_BYTES], const uint8_t *data, size_t size)
+{
+    memset(strings, 0, STRING_COUNT * STRING_BYTES);
+    for (size_t i = 9, string = 0, length = 0; i < size && string < STRING_COUNT; i++) {
+        if (data[i] == 0 || length == STRING_BYTES - 1) {
+            string++;
+            length = 0;
+        } else {
+            strings[string][length++] = (char)data[i];
+        }
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static char strings[STRING_COUNT][STRING_BYTES];
@@ -177,15 +191,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     lines.count = data[0] >> 5 & 7;
-    memset(strings, 0, sizeof strings);
-    for (size_t i = 9, string = 0, length = 0; i < size && string < STRING_COUNT; i++) {
-        if (data[i] == 0 || length == STRING_BYTES - 1) {
-            string++;
-            length = 0;
-        } else {
-            strings[string][length++] = (char)data[i];
-        }
-    }
+    take_strings(strings, data, size);
     memcpy(&alert.unix_s, data + 1, 4);
     memcpy(&alert.uptime_ms, data + 1, 8);
     alert.severity = data[1] & 15;
