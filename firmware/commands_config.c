@@ -69,7 +69,7 @@ static const char *history(struct app *app)
 {
     static const char *const other[] = {
         [FLASH_EMPTY] = "empty",
-        [FLASH_UNREADABLE] = "the flash does not answer",
+        [FLASH_UNREADABLE] = FLASH_NO_ANSWER,
         [FLASH_DAMAGED] = "damaged",
         [FLASH_FOREIGN] = "of another version",
     };

@@ -25,6 +25,10 @@
 
 #define FLASH_NOWHERE UINT32_MAX
 
+/* The same words wherever it happens, which the linker keeps once. */
+#define FLASH_NO_ANSWER "the flash does not answer"
+#define FLASH_OTHER_VERSION "the flash was written by another version, which this one cannot read"
+
 enum flash_state {
     FLASH_EMPTY,      /* Reads as erased. */
     FLASH_UNREADABLE, /* The part does not answer. */

@@ -32,9 +32,6 @@ enum { BLOCK_BOOTS, BLOCK_SALT, BLOCK_ERASES, BLOCK_NUMBER };
 /* docs/flash-format.md says so; pointers of 32 bits. */
 _Static_assert(sizeof(void *) > 4 || sizeof(struct journal) <= 160, "RAM is what the page says");
 
-static const char unreadable[] = "the flash does not answer";
-static const char foreign[] =
-    "the flash was written by another version, which this one cannot read";
 static const char no_flash[] = "no flash that can hold it";
 static const char no_seed[] = "no seed for random numbers in flash; `make config` writes one";
 
@@ -198,9 +195,9 @@ static bool find_newest(struct journal *journal, struct flash_header *newest)
 
         read_block(flash, block, &header);
         if (header.state == FLASH_UNREADABLE) {
-            journal->problem = unreadable;
+            journal->problem = FLASH_NO_ANSWER;
         } else if (header.state == FLASH_FOREIGN) {
-            journal->problem = foreign;
+            journal->problem = FLASH_OTHER_VERSION;
         } else if (header.state == FLASH_GOOD &&
                    (!any || flash_newer(header.sequence, newest->sequence))) {
             *newest = header;
@@ -386,7 +383,7 @@ static void mount_newest(struct journal *journal, const struct flash_header *new
     journal->salt = newest->word[BLOCK_SALT];
     journal->erases = newest->word[BLOCK_ERASES];
     if (walk_all(journal, journal, visit_mounted, journal) < 0) {
-        journal->problem = unreadable; /* What cannot be read may be a newer seed. */
+        journal->problem = FLASH_NO_ANSWER; /* What cannot be read may be a newer seed. */
     } else {
         skip_damaged(journal);
     }

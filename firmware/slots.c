@@ -26,9 +26,6 @@ _Static_assert(MARKS_OFFSET + MARK_COPIES * MARK_COUNT * FLASH_UNIT_BYTES == WHY
                "the reason stands behind the marks");
 _Static_assert(WHY_OFFSET + SLOTS_WHY_BYTES - 1 == TEXT_OFFSET, "and the text behind the reason");
 
-static const char unreadable[] = "the flash does not answer";
-static const char foreign[] =
-    "the flash was written by another version, which this one cannot read";
 
 /* One slot as it reads. */
 struct slot {
@@ -219,13 +216,13 @@ static void mount(struct slots *slots)
     taken = choose(slot, newest);
     slots->foreign = slot[0].header.state == FLASH_FOREIGN || slot[1].header.state == FLASH_FOREIGN;
     if (slot[newest].header.state == FLASH_FOREIGN) {
-        slots->problem = foreign;
+        slots->problem = FLASH_OTHER_VERSION;
     } else if (slot[taken].whole) {
         slots->fallback = (taken != newest && !slot[newest].whole) ||
                           slot[1 - taken].header.state == FLASH_DAMAGED;
         take(slots, taken, &slot[taken], &slot[1 - taken]);
     } else if (slot[0].header.state == FLASH_UNREADABLE) {
-        slots->problem = unreadable;
+        slots->problem = FLASH_NO_ANSWER;
     } else if (slot[0].header.state == FLASH_EMPTY && slot[1].header.state == FLASH_EMPTY) {
         slots->problem = "no configuration in flash; `make config` writes one";
     } else {
