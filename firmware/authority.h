@@ -52,7 +52,7 @@ struct authority_order {
     uint32_t next_number;                /* journal.next_number when it was taken: an answer of its
                                           * own has this number or a greater one. */
     uint32_t slot_sequence;              /* slots.sequence then; in AUTHORITY_TRIAL that of the
-                                          * configuration which it has committed, or was about to. */
+                                          * configuration that it committed, or will. */
     uint64_t unix_s;                     /* When it was taken. */
     char message_id[AUTHORITY_ID_BYTES]; /* Of its mail, for the answer. */
     char subject[AUTHORITY_SUBJECT_BYTES];
