@@ -437,11 +437,13 @@ def config_import_by_mail(case):
     case.expect("waiting" in asked(case, "status"), "and the mailbox is read by the new ones")
 
 
-@test("config-by-mail-fails")
-def config_by_mail_fails(case):
-    """No answer gets out with the new settings: the old ones come back, and that is the answer."""
+@test("config-by-mail-fails", change="auth_pass not this one")
+@test("config-by-mail-shuts-out", change="pop3_pass not this one")
+def config_by_mail_fails(case, change):
+    """No answer gets out with the new settings, or the mailbox cannot be read: the old ones come back, and that is the
+    answer."""
     board = boot(case, commands="all", confirm_timeout="10")
-    name = order(case, "config set auth_pass not this one")
+    name = order(case, f"config set {change}")
     board.wait(r"configuration 2 was not confirmed", ANSWER_S + 10)
     wait_for(lambda: [mail for mail in case.dovecot.left(case.box) if "not confirmed" in words(mail)], ANSWER_S, 0.2)
     told = [mail for mail in case.dovecot.left(case.box) if "not confirmed" in words(mail)]
