@@ -26,7 +26,6 @@ _Static_assert(MARKS_OFFSET + MARK_COPIES * MARK_COUNT * FLASH_UNIT_BYTES == WHY
                "the reason stands behind the marks");
 _Static_assert(WHY_OFFSET + SLOTS_WHY_BYTES - 1 == TEXT_OFFSET, "and the text behind the reason");
 
-
 /* One slot as it reads. */
 struct slot {
     struct flash_header header;
