@@ -19,10 +19,11 @@ void idle_for(uint32_t ms_max)
     uint64_t now_ms = clock_millis();
 
     while (!woken && now_ms < until_ms) {
-        clock_alarm((uint32_t)(until_ms - now_ms));
-        /* With interrupts held off, one that comes after the look at `woken` still ends the WFI. */
+        /* With interrupts held off, one that comes after the look at `woken` still ends the WFI;
+         * so does the alarm, which would be over if it were let in before the WFI. */
         uint32_t state = irq_lock();
         if (!woken) {
+            clock_alarm((uint32_t)(until_ms - now_ms));
             irq_wait();
         }
         irq_unlock(state);
