@@ -11,20 +11,20 @@
 #define NAME_ROUND_TRIP "round trip"
 
 /* What can be ordered by mail, in the order of enum config_command, for `help`. */
-static const char usage[] = "help: this list\0"
-                            "status: how the device is\0"
-                            "report: a report, with counters as CSV\0"
-                            "test: a mail by the way of an alert\0"
-                            "queue: alerts that are not sent yet\0"
-                            "ack ID: drops an alert; or `ack all`\0"
+static const char usage[] = "help\0"
+                            "status\0"
+                            "report: with counters as CSV\0"
+                            "test\0"
+                            "queue\0"
+                            "ack ID: drops an alert\0"
                             "mute SOURCE DURATION: no mail about it\0"
                             "poll DURATION: looks here more often\0"
                             "history: configurations in flash\0"
-                            "config show: the settings in force\0"
-                            "config set KEY = VALUE: changes some\0"
-                            "config import: all settings anew\0"
+                            "config show\0"
+                            "config set KEY = VALUE\0"
+                            "config import\0"
                             "otp SEQUENCE SEED RESPONSE: a new chain\0"
-                            "reboot: restarts the device";
+                            "reboot";
 
 bool answer_is(const struct alert *alert)
 {

@@ -22,8 +22,10 @@ static const br_ec_impl *curve_impl(int curve)
     switch (curve) {
     case BR_EC_secp256r1:
         return &P256;
+#ifndef TOCSIN_EC_NO_X25519
     case BR_EC_curve25519:
         return &X25519;
+#endif
     default:
         return &br_ec_prime_i31;
     }
@@ -62,9 +64,14 @@ static uint32_t muladd(unsigned char *a, const unsigned char *b, size_t size,
     return curve_impl(curve)->muladd(a, b, size, x, x_size, y, y_size, curve);
 }
 
+#ifdef TOCSIN_EC_NO_X25519
+#define CURVE25519 0
+#else
+#define CURVE25519 (1u << BR_EC_curve25519)
+#endif
+
 const br_ec_impl tls_ec = {
-    (1u << BR_EC_secp256r1) | (1u << BR_EC_secp384r1) | (1u << BR_EC_secp521r1) |
-        (1u << BR_EC_curve25519),
+    (1u << BR_EC_secp256r1) | (1u << BR_EC_secp384r1) | (1u << BR_EC_secp521r1) | CURVE25519,
     generator,
     order,
     xoff,
