@@ -51,12 +51,12 @@ bool answer_is_ordered(const struct alert *alert)
  * one. */
 static const char *usable_id(const char *message_id)
 {
-    for (size_t i = 0; message_id[i] != '\0'; i++) {
-        if (message_id[i] <= ' ' || message_id[i] >= 0x7F || i == AUTHORITY_ID_BYTES - 1) {
-            return "";
-        }
+    size_t i = 0;
+
+    while (message_id[i] > ' ' && message_id[i] < 0x7F) {
+        i++;
     }
-    return message_id;
+    return message_id[i] == '\0' && i < AUTHORITY_ID_BYTES ? message_id : "";
 }
 
 /* Begins alert.text: the result, cut so that all else has its room, and the identifier. */

@@ -350,7 +350,7 @@ static bool parse_schedule(const struct config_key *key, char *value, uint32_t *
 
 static bool set_number(void *out, const struct config_key *key, char *value)
 {
-    uint32_t number;
+    uint32_t number = 0;
 
     if (!(key->type == CONFIG_SCHEDULE ? parse_schedule : parse_number)(key, value, &number)) {
         return false; /* The default stays, for the sake of what is checked behind it. */

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LOG_BYTES 640
+#define LOG_BYTES 576
 #define LOG_LINE_BYTES 260 /* A longer line is cut. */
 
 struct log {

@@ -86,10 +86,11 @@ uint32_t mailbox_account(const char *host, uint16_t port, const char *user)
  * all of theirs in common, and not be told, thirty times as often. */
 static void cells_of(uint64_t name, uint8_t cells[HASHES])
 {
+    memset(cells, MAILBOX_CELLS, HASHES);
     for (unsigned i = 0; i < HASHES; i++) {
         uint32_t cell = ((uint32_t)(name >> 16 * i) & 0xFFFF) * MAILBOX_CELLS >> 16;
 
-        while (memchr(cells, (int)cell, i) != NULL) {
+        while (memchr(cells, (int)cell, HASHES) != NULL) {
             cell = (cell + 1) % MAILBOX_CELLS;
         }
         cells[i] = (uint8_t)cell;

@@ -12,7 +12,7 @@ set(TOCSIN_LTO ON)
 set(TOCSIN_DRIVERS sf2_mac.c sf2_spi.c sf2_timer.c spi_nor.c systick.c uart_16550.c)
 
 # The deepest path measured is a TLS handshake; `make bench` prints it from the painted stack.
-set(TOCSIN_STACK_BYTES 5632)
+set(TOCSIN_STACK_BYTES 5888)
 
 # `make size` fails above these, in bytes; RAM includes the whole stack.
 set(TOCSIN_FLASH_LIMIT 194560)
