@@ -110,8 +110,8 @@ static void send_mail(struct app *app)
     char what[WHAT_BYTES];
 
     text_print(what, sizeof what,
-               "configuration %u is being tried: unless a mail gets out within %u s, number %u "
-               "comes back",
+               "configuration %u is being tried, a mail confirms it: unless one gets out within "
+               "%u s, number %u comes back",
                (unsigned)app->slots.sequence, (unsigned)app->config.confirm_timeout_s,
                (unsigned)number_before(app));
     app_log(app, "%s", what);

@@ -264,7 +264,7 @@ static void signs(void **state)
         fail_msg("%s", output);
     }
 
-    tool("sign --key a.key --device 0123 --body status", 1, "not 16 hexadecimal digits");
+    tool("sign --key a.key --device 0123 --body status", 1, "not 16 hex");
     tool("sign --key a.key --device " DEVICE " status", 2, "--to ADDRESS");
     tool("sign --key a.key --body status", 2, "--device ID");
     tool("sign --device " DEVICE " --body status", 2, "--key FILE");
