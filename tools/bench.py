@@ -48,8 +48,8 @@ CALLS = [
     ("X25519 shared secret", r"^ec_c25519_\w+\.c", "api_mul"),
     ("P-256 key pair", r"^ec_p256_\w+\.c", "api_mulgen"),
     ("P-256 shared secret", r"^ec_p256_\w+\.c", "api_mul"),
-    ("other curve key pair", r"^ec_prime_\w+\.c", "api_mulgen"),
-    ("other curve shared secret", r"^ec_prime_\w+\.c", "api_mul"),
+    ("generic curve code, key pair", r"^ec_prime_\w+\.c", "api_mulgen"),
+    ("generic curve code, shared secret", r"^ec_prime_\w+\.c", "api_mul"),
     ("ECDSA verification", r"^ecdsa_i\d\d_vrfy_asn1\.c", r"br_ecdsa_i\d\d_vrfy_asn1"),
     ("RSA verification", r"^rsa_\w+_pkcs1_vrfy\.c", r"br_rsa_\w+_pkcs1_vrfy"),
 ]
