@@ -164,7 +164,7 @@ static const struct tls_anchors *load_anchors(void *context)
 
     app->tls_problem = NULL;
     tls_anchors_init(anchors);
-    if (!app->config_valid || app->config.tls == SMTP_TLS_OFF) {
+    if (!app->config_valid || app->config.ca_count == 0) {
         return anchors;
     }
     tls_pem_init(&pem, anchors);

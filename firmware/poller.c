@@ -24,7 +24,8 @@
 #define FIRST_MS_MAX 3000     /* From the start to the first session. */
 #define FAST_MS 600000        /* How long `poll_fast` holds after an order or a report. */
 #define FAILURES_ALERT 8      /* Sessions in a row; then a person is told. */
-#define LATER_MS 60000        /* What is to wait is looked at again after this. */
+#define DELAY_S_MAX 86400
+#define DIARY_MS 60000 /* Until flash knows of what bounced. */
 
 enum step {
     STEP_LOGIN,
@@ -373,8 +374,8 @@ static bool judge_report(struct app *app)
         app->diary.bounced_unix_s = text_seconds(app_unix_ms(app));
         (void)text_copy(app->diary.bounced_status, sizeof app->diary.bounced_status,
                         letter->status);
-        if (diary_save(&app->diary) < 0) {
-            app_log(app, "flash does not take that");
+        if (app->diary.save_ms == 0) { /* Anybody can write such a report: not each to flash. */
+            app->diary.save_ms = app->platform.board->millis() + DIARY_MS;
         }
     }
     return true;
@@ -774,6 +775,9 @@ static int outcome(struct app *app)
         text_format(&text, "%s: %s: %s (%s). %s", app->config.pop3.host,
                     pop3_stage_name(failure->stage), failure->text, error_name(error),
                     pop3_advice(failure));
+    } else if (!room(app)->count_known) {
+        error = E_TRANSIENT;
+        text_format(&text, "%s: no answer to STAT.", app->config.pop3.host);
     }
     return error;
 }
@@ -797,6 +801,14 @@ static void session_failed(struct app *app, uint64_t now_ms)
     }
 }
 
+/* LOGIN-DELAY, of which more than a day is a mistake. */
+static uint32_t login_delay_ms(const struct pop3 *pop3)
+{
+    uint32_t delay_s = pop3_login_delay_s(pop3);
+
+    return (delay_s < DELAY_S_MAX ? delay_s : DELAY_S_MAX) * 1000;
+}
+
 static void session_good(struct app *app, uint64_t now_ms)
 {
     struct poller *poller = &app->poller;
@@ -804,7 +816,7 @@ static void session_good(struct app *app, uint64_t now_ms)
     uint32_t expire_days = pop3_expire_days(&work->pop3);
     uint32_t looked = work->count_known ? mailbox_new_count(&work->mailbox) : 0;
 
-    poller->login_ms = poller->began_ms + (uint64_t)pop3_login_delay_s(&work->pop3) * 1000;
+    poller->login_ms = poller->began_ms + login_delay_ms(&work->pop3);
     if (looked > (poller->waits ? work->later : 0) || poller->failures > 0 || poller->said) {
         app_log(app, "mailbox: %u messages, %u new; %u bytes, %u round trips",
                 (unsigned)poller->count, (unsigned)looked, (unsigned)poller->octets,
@@ -841,13 +853,16 @@ __attribute__((noinline)) static void end(struct app *app, uint64_t now_ms)
             app_log(app, "mailbox: flash does not take what was looked at");
         }
     }
-    if (error != 0) {
-        session_failed(app, now_ms);
-    } else {
+    if (error == 0) {
         session_good(app, now_ms);
+    } else if (poller->yield_ms == 0) {
+        session_failed(app, now_ms);
     }
     if (poller->yield_ms != 0) { /* It gave way to an alert, and goes on behind it. */
-        poller->next_ms = now_ms > poller->login_ms ? now_ms : poller->login_ms;
+        poller->next_ms = now_ms + (error == 0 ? 0 : sender_backoff_ms(&app->sender, 1));
+        if (poller->next_ms < poller->login_ms) {
+            poller->next_ms = poller->login_ms;
+        }
     }
     sender_take_back(&app->sender);
     if (remote_commit(app)) { /* Its mail is still there. */
@@ -866,6 +881,9 @@ static void follow_alerts(struct app *app, uint64_t now_ms)
     if (poller->yield_ms == 0 && sender_wants(&app->sender, now_ms)) {
         poller->yield_ms = now_ms;
         poller->leaves = true;
+        if (app->sender.session.phase < SESSION_ENGINE) { /* There is no message in hand. */
+            session_abort(&app->sender.session);
+        }
     }
     if (poller->yield_ms != 0 && now_ms - poller->yield_ms > YIELD_MS_MAX) {
         session_abort(&app->sender.session);

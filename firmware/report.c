@@ -471,35 +471,32 @@ bool report_line(struct app *app, unsigned index, struct text *out)
 /* ---- counters ---- */
 
 /* Members of struct app of 32 bits, by names that stay. */
-#define COUNTERS(COUNTER)                                         \
-    COUNTER("boots", journal.boot_count)                          \
-    COUNTER("accepted", queue.books.accepted)                     \
-    COUNTER("refused", queue.books.refused)                       \
-    COUNTER("expired", queue.books.expired)                       \
-    COUNTER("displaced", queue.books.displaced)                   \
-    COUNTER("repeated", queue.books.repeated)                     \
-    COUNTER("in_digests", queue.books.folded)                     \
-    COUNTER("dropped", queue.books.dropped)                       \
-    COUNTER("came_back", diary.bounced)                           \
-    COUNTER("smtp_connections", sender.sessions)                  \
-    COUNTER("smtp_tls_resumed", sender.resumed)                   \
-    COUNTER("smtp_accepted", sender.accepted)                     \
-    COUNTER("smtp_failures", sender.failed)                       \
-    COUNTER("syslog_received", syslog.received)                   \
-    COUNTER("syslog_taken", syslog.taken)                         \
-    COUNTER("syslog_filtered", syslog.filtered)                   \
-    COUNTER("syslog_malformed", syslog.malformed)                 \
-    COUNTER("mailbox_messages", poller.count)                     \
-    COUNTER("mailbox_polls", poller.polls)                        \
-    COUNTER("mailbox_failures", poller.failed)                    \
-    COUNTER("orders_taken", authority.taken)                      \
-    COUNTER("orders_refused", authority.refused)                  \
-    COUNTER("orders_replayed", authority.replayed)                \
-    COUNTER("flash_bytes_programmed", journal.bytes_programmed)   \
-    COUNTER("flash_blocks_erased", journal.blocks_erased)         \
-    COUNTER("flash_records_damaged", journal.records_damaged)     \
-    COUNTER("flash_records_corrected", journal.records_corrected) \
-    COUNTER("log_lines_displaced", log.displaced)
+#define COUNTERS(COUNTER)                                       \
+    COUNTER("boots", journal.boot_count)                        \
+    COUNTER("accepted", queue.books.accepted)                   \
+    COUNTER("refused", queue.books.refused)                     \
+    COUNTER("expired", queue.books.expired)                     \
+    COUNTER("displaced", queue.books.displaced)                 \
+    COUNTER("repeated", queue.books.repeated)                   \
+    COUNTER("in_digests", queue.books.folded)                   \
+    COUNTER("dropped", queue.books.dropped)                     \
+    COUNTER("came_back", diary.bounced)                         \
+    COUNTER("smtp_connections", sender.sessions)                \
+    COUNTER("smtp_accepted", sender.accepted)                   \
+    COUNTER("smtp_failures", sender.failed)                     \
+    COUNTER("syslog_received", syslog.received)                 \
+    COUNTER("syslog_taken", syslog.taken)                       \
+    COUNTER("syslog_filtered", syslog.filtered)                 \
+    COUNTER("syslog_malformed", syslog.malformed)               \
+    COUNTER("mailbox_messages", poller.count)                   \
+    COUNTER("mailbox_polls", poller.polls)                      \
+    COUNTER("mailbox_failures", poller.failed)                  \
+    COUNTER("orders_taken", authority.taken)                    \
+    COUNTER("orders_refused", authority.refused)                \
+    COUNTER("orders_replayed", authority.replayed)              \
+    COUNTER("flash_bytes_programmed", journal.bytes_programmed) \
+    COUNTER("flash_blocks_erased", journal.blocks_erased)       \
+    COUNTER("flash_records_damaged", journal.records_damaged)
 
 #define COUNTER_NAME(name, member) name "\0"
 #define COUNTER_OFFSET(name, member) offsetof(struct app, member),

@@ -999,6 +999,7 @@ uint64_t sender_try_ms(const struct sender *sender)
 bool sender_wants(struct sender *sender, uint64_t now_ms)
 {
     sender->polled_ms = now_ms;
+    follow_urgent(sender, now_ms);
     return sender_try_ms(sender) <= now_ms;
 }
 

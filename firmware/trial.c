@@ -46,8 +46,9 @@ static void tell_rolled_back(struct app *app)
     app_log(app, "%s", what);
     if (tell(app, number, what) < 0 || slots_rolled_back_said(&app->slots) < 0) {
         app_log(app, "configuration: this will be told again at the next start");
-    } else if (remote_committed(app, number)) {
-        remote_ended(app);
+    }
+    if (remote_committed(app, number)) {
+        remote_ended(app); /* Whatever could be told: the next order is not to wait for it. */
     }
 }
 
@@ -126,7 +127,9 @@ static void begin(struct app *app)
         app->platform.board->millis() + (uint64_t)app->config.confirm_timeout_s * 1000;
     app->trial.awaits_mailbox =
         remote_committed(app, app->slots.sequence) && app->config.pop3.host[0] != '\0';
-    if (!app->trial.awaits_mailbox) {
+    if (app->trial.awaits_mailbox) {
+        poller_hurry(app);
+    } else {
         send_mail(app);
     }
 }
