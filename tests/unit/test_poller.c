@@ -545,6 +545,39 @@ static void test_alert_first(void **state)
     assert_int_equal(sim_server_taken(&device.server, "an alert"), 1);
 }
 
+/* A critical alert shortens the sender's wait, also while a mailbox is being read. */
+static void test_urgent(void **state)
+{
+    (void)state;
+    begin(ORDERS);
+    device.pop3d.drop = SIM_DROP_SILENT;
+    device.pop3d.drop_tx = 20;
+    for (unsigned i = 0; i < 100 && !device.app.poller.running; i++) {
+        run(200);
+    }
+    assert_true(device.app.poller.running);
+    device.app.sender.next_ms = device.now_ms + 600000; /* As after many failures. */
+    app_datagram(&device.app, "<130>app: hurry up", 18, 0x0600000A);
+    run(30000);
+    assert_int_equal(sim_server_taken(&device.server, "hurry up"), 1);
+}
+
+/* A mailbox of which nothing can be known is a failure, and told. */
+static void test_stat_refused(void **state)
+{
+    (void)state;
+    begin(ORDERS);
+    put_order(1, "test", NULL);
+    pop3d_answer(&device.pop3d, "STAT", "-ERR not today", 100000);
+    run(7200000);
+    assert_true(device.app.poller.failed > 3 && !device.app.poller.good);
+    assert_non_null(strstr(device.app.poller.last_error, "STAT"));
+    assert_int_equal(sim_server_taken(&device.server, "STAT"), 1);
+    device.pop3d.answer_count = 0;
+    run(1200000);
+    assert_int_equal(answers(1, ""), 1);
+}
+
 /* ---- power and lines that are cut ---- */
 
 enum what { ORDER_PLAIN, ORDER_REBOOT, ORDER_SETTINGS, WHATS };
@@ -714,6 +747,8 @@ int main(void)
         cmocka_unit_test_teardown(test_waits, end),
         cmocka_unit_test_teardown(test_refusals, end),
         cmocka_unit_test_teardown(test_alert_first, end),
+        cmocka_unit_test_teardown(test_urgent, end),
+        cmocka_unit_test_teardown(test_stat_refused, end),
         cmocka_unit_test_teardown(test_power_cuts, end),
         cmocka_unit_test_teardown(test_lost_bytes, end),
     };
