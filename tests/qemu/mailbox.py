@@ -373,6 +373,17 @@ def automatic_mail(case):
     case.status(board, r"orders 1, refused 0")
 
 
+@test("mailbox-beside-plain-server")
+def mailbox_beside_plain_server(case):
+    """The mailbox's certificates count although the mail server has no TLS."""
+    made = made_for(case, case.dovecot.port("implicit"))
+    made.update({"mailhub": f"{HOST}:{case.bench.free_port()}", "tls": "off"})
+    del made["AuthUser"], made["AuthPass"]
+    case.dovecot.put(case.box2, "Subject: for nobody\n\ntext\n")
+    board = case.boot(made)
+    case.told(board, r"mailbox: 1 messages, 1 new")
+
+
 @test("no-orders-by-default")
 def no_orders_by_default(case):
     """Without a key, mail to the device orders nothing."""
