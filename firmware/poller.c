@@ -25,7 +25,7 @@
 #define FAST_MS 600000        /* How long `poll_fast` holds after an order or a report. */
 #define FAILURES_ALERT 8      /* Sessions in a row; then a person is told. */
 #define DELAY_S_MAX 86400
-#define DIARY_MS 60000 /* Until flash knows of what bounced. */
+#define DIARY_S 60 /* Between two writes of what bounced. */
 
 enum step {
     STEP_LOGIN,
@@ -369,14 +369,19 @@ static bool judge_report(struct app *app)
                letter->status);
     app_log(app, "%s", what);
     if (letter->failed) {
+        uint32_t unix_s = text_seconds(app_unix_ms(app));
+
+        /* Anybody can write such a report: flash knows of it at once, but not of each. */
+        if (unix_s - app->diary.bounced_unix_s > DIARY_S) {
+            app->diary.save_ms = 1;
+        } else if (app->diary.save_ms == 0) {
+            app->diary.save_ms = app->platform.board->millis() + DIARY_S * 1000;
+        }
         app->diary.bounced++;
         app->diary.bounced_number = letter->ours;
-        app->diary.bounced_unix_s = text_seconds(app_unix_ms(app));
+        app->diary.bounced_unix_s = unix_s;
         (void)text_copy(app->diary.bounced_status, sizeof app->diary.bounced_status,
                         letter->status);
-        if (app->diary.save_ms == 0) { /* Anybody can write such a report: not each to flash. */
-            app->diary.save_ms = app->platform.board->millis() + DIARY_MS;
-        }
     }
     return true;
 }
