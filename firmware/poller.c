@@ -50,72 +50,7 @@ static void count_up(uint8_t *count)
     *count += *count < UINT8_MAX ? 1 : 0;
 }
 
-/* ---- the engine's names ---- */
-
-static int engine_start(void *engine, uint64_t now_ms)
-{
-    struct poller_work *work = engine;
-
-    return pop3_init(&work->pop3, &work->params, now_ms);
-}
-
-static unsigned engine_want(void *engine)
-{
-    return pop3_want(&((struct poller_work *)engine)->pop3);
-}
-
-static const uint8_t *engine_tx_buf(void *engine, size_t *size)
-{
-    return pop3_tx_buf(&((struct poller_work *)engine)->pop3, size);
-}
-
-static void engine_tx_ack(void *engine, size_t size, uint64_t now_ms)
-{
-    pop3_tx_ack(&((struct poller_work *)engine)->pop3, size, now_ms);
-}
-
-static uint8_t *engine_rx_buf(void *engine, size_t *size)
-{
-    return pop3_rx_buf(&((struct poller_work *)engine)->pop3, size);
-}
-
-static void engine_rx_ack(void *engine, size_t size, uint64_t now_ms)
-{
-    pop3_rx_ack(&((struct poller_work *)engine)->pop3, size, now_ms);
-}
-
-static void engine_tls_started(void *engine, uint64_t now_ms)
-{
-    pop3_tls_started(&((struct poller_work *)engine)->pop3, now_ms);
-}
-
-static void engine_eof(void *engine, uint64_t now_ms)
-{
-    pop3_eof(&((struct poller_work *)engine)->pop3, now_ms);
-}
-
-static void engine_timeout(void *engine, uint64_t now_ms)
-{
-    pop3_timeout(&((struct poller_work *)engine)->pop3, now_ms);
-}
-
-static uint64_t engine_deadline(void *engine)
-{
-    return pop3_deadline(&((struct poller_work *)engine)->pop3);
-}
-
-static const struct session_engine pop3_engine = {
-    .start = engine_start,
-    .want = engine_want,
-    .tx_buf = engine_tx_buf,
-    .tx_ack = engine_tx_ack,
-    .rx_buf = engine_rx_buf,
-    .rx_ack = engine_rx_ack,
-    .tls_started = engine_tls_started,
-    .eof = engine_eof,
-    .timeout = engine_timeout,
-    .deadline = engine_deadline,
-};
+SESSION_ENGINE(pop3);
 
 /* ---- what a header tells ---- */
 
@@ -700,7 +635,8 @@ __attribute__((noinline)) static void begin(struct app *app, const struct sender
         .tls_first = config->pop3_tls == SMTP_TLS_IMPLICIT,
         .connect_ms_max = config->connect_timeout_s * 1000,
         .ops = &pop3_engine,
-        .engine = work,
+        .engine = &work->pop3,
+        .engine_params = &work->params,
         .observe = observe,
         .context = app,
     };

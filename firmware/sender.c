@@ -119,71 +119,7 @@ static void count_up(uint8_t *count)
     *count += *count < UINT8_MAX ? 1 : 0;
 }
 
-/* The names by which smtp, and the body's reader, know the engine. */
-static int engine_start(void *engine, uint64_t now_ms)
-{
-    struct sender *sender = engine;
-
-    return smtp_init(&sender->smtp, &sender->smtp_params, now_ms);
-}
-
-static unsigned engine_want(void *engine)
-{
-    return smtp_want(&((struct sender *)engine)->smtp);
-}
-
-static const uint8_t *engine_tx_buf(void *engine, size_t *size)
-{
-    return smtp_tx_buf(&((struct sender *)engine)->smtp, size);
-}
-
-static void engine_tx_ack(void *engine, size_t size, uint64_t now_ms)
-{
-    smtp_tx_ack(&((struct sender *)engine)->smtp, size, now_ms);
-}
-
-static uint8_t *engine_rx_buf(void *engine, size_t *size)
-{
-    return smtp_rx_buf(&((struct sender *)engine)->smtp, size);
-}
-
-static void engine_rx_ack(void *engine, size_t size, uint64_t now_ms)
-{
-    smtp_rx_ack(&((struct sender *)engine)->smtp, size, now_ms);
-}
-
-static void engine_tls_started(void *engine, uint64_t now_ms)
-{
-    smtp_tls_started(&((struct sender *)engine)->smtp, now_ms);
-}
-
-static void engine_eof(void *engine, uint64_t now_ms)
-{
-    smtp_eof(&((struct sender *)engine)->smtp, now_ms);
-}
-
-static void engine_timeout(void *engine, uint64_t now_ms)
-{
-    smtp_timeout(&((struct sender *)engine)->smtp, now_ms);
-}
-
-static uint64_t engine_deadline(void *engine)
-{
-    return smtp_deadline(&((struct sender *)engine)->smtp);
-}
-
-static const struct session_engine smtp_engine = {
-    .start = engine_start,
-    .want = engine_want,
-    .tx_buf = engine_tx_buf,
-    .tx_ack = engine_tx_ack,
-    .rx_buf = engine_rx_buf,
-    .rx_ack = engine_rx_ack,
-    .tls_started = engine_tls_started,
-    .eof = engine_eof,
-    .timeout = engine_timeout,
-    .deadline = engine_deadline,
-};
+SESSION_ENGINE(smtp);
 
 void sender_describe_tls(const struct sender *sender, char *out, size_t size)
 {
@@ -296,7 +232,8 @@ __attribute__((noinline)) static void begin(struct sender *sender, const struct 
         .tls_params = &sender->tls_params,
         .connect_ms_max = sender->params.config->connect_timeout_s * 1000,
         .ops = &smtp_engine,
-        .engine = sender,
+        .engine = &sender->smtp,
+        .engine_params = &sender->smtp_params,
         .observe = session_moved,
         .context = sender,
     };

@@ -51,7 +51,8 @@ static void enter(struct session *session, enum session_phase phase, uint64_t de
 
 static void engine_begin(struct session *session, uint64_t now_ms)
 {
-    int error = session->params.ops->start(session->params.engine, now_ms);
+    int error =
+        session->params.ops->start(session->params.engine, session->params.engine_params, now_ms);
 
     session->phase = SESSION_ENGINE;
     if (error < 0) {

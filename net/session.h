@@ -1,7 +1,7 @@
 /* session.h - one conversation with one server: pumps engine <-> [TLS] <-> link and owns the
  * deadlines.
  *
- * The engine (smtp now, pop3 later) is reached through struct session_engine; TLS begins on connect
+ * The engine (smtp or pop3) is reached through struct session_engine; TLS begins on connect
  * or when the engine asks. A stage that ends is told to an observer, so that a person can see where
  * time goes.
  *
@@ -27,8 +27,8 @@
 enum { ENGINE_WANT_TX = 1, ENGINE_WANT_RX = 2, ENGINE_WANT_TLS = 4, ENGINE_CLOSED = 32 };
 
 struct session_engine {
-    int (*start)(void *engine,
-                 uint64_t now_ms); /* The stream is open (and TLS up, if on connect). */
+    /* The stream is open (and TLS up, if on connect). */
+    int (*start)(void *engine, const void *params, uint64_t now_ms);
     unsigned (*want)(void *engine);
     const uint8_t *(*tx_buf)(void *engine, size_t *size);
     void (*tx_ack)(void *engine, size_t size, uint64_t now_ms);
@@ -39,6 +39,55 @@ struct session_engine {
     void (*timeout)(void *engine, uint64_t now_ms);
     uint64_t (*deadline)(void *engine);
 };
+
+/* Defines NAME_engine for a struct NAME whose functions are NAME_init(), NAME_want() and so on. */
+#define SESSION_ENGINE(name)                                                          \
+    static int name##_engine_start(void *engine, const void *params, uint64_t now_ms) \
+    {                                                                                 \
+        return name##_init(engine, params, now_ms);                                   \
+    }                                                                                 \
+    static unsigned name##_engine_want(void *engine)                                  \
+    {                                                                                 \
+        return name##_want(engine);                                                   \
+    }                                                                                 \
+    static const uint8_t *name##_engine_tx_buf(void *engine, size_t *size)            \
+    {                                                                                 \
+        return name##_tx_buf(engine, size);                                           \
+    }                                                                                 \
+    static void name##_engine_tx_ack(void *engine, size_t size, uint64_t now_ms)      \
+    {                                                                                 \
+        name##_tx_ack(engine, size, now_ms);                                          \
+    }                                                                                 \
+    static uint8_t *name##_engine_rx_buf(void *engine, size_t *size)                  \
+    {                                                                                 \
+        return name##_rx_buf(engine, size);                                           \
+    }                                                                                 \
+    static void name##_engine_rx_ack(void *engine, size_t size, uint64_t now_ms)      \
+    {                                                                                 \
+        name##_rx_ack(engine, size, now_ms);                                          \
+    }                                                                                 \
+    static void name##_engine_tls_started(void *engine, uint64_t now_ms)              \
+    {                                                                                 \
+        name##_tls_started(engine, now_ms);                                           \
+    }                                                                                 \
+    static void name##_engine_eof(void *engine, uint64_t now_ms)                      \
+    {                                                                                 \
+        name##_eof(engine, now_ms);                                                   \
+    }                                                                                 \
+    static void name##_engine_timeout(void *engine, uint64_t now_ms)                  \
+    {                                                                                 \
+        name##_timeout(engine, now_ms);                                               \
+    }                                                                                 \
+    static uint64_t name##_engine_deadline(void *engine)                              \
+    {                                                                                 \
+        return name##_deadline(engine);                                               \
+    }                                                                                 \
+    static const struct session_engine name##_engine = {                              \
+        name##_engine_start,       name##_engine_want,   name##_engine_tx_buf,        \
+        name##_engine_tx_ack,      name##_engine_rx_buf, name##_engine_rx_ack,        \
+        name##_engine_tls_started, name##_engine_eof,    name##_engine_timeout,       \
+        name##_engine_deadline,                                                       \
+    }
 
 enum session_phase {
     SESSION_IDLE,
@@ -60,6 +109,7 @@ struct session_params {
     uint32_t connect_ms_max; /* DNS and TCP together; also for the TLS handshake. */
     const struct session_engine *ops;
     void *engine;
+    const void *engine_params; /* For its start. */
     /* A phase ended well; may be NULL. */
     void (*observe)(void *context, enum session_phase phase, uint64_t now_ms);
     void *context;
