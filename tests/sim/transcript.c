@@ -1,5 +1,6 @@
 #include "tests/sim/transcript.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,4 +151,34 @@ void transcript_load(struct transcript *transcript, const char *path,
         }
     }
     (void)fclose(file);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+size_t transcript_files(const char *folder, const char *part, char (*paths)[TRANSCRIPT_PATH_BYTES],
+                        size_t min, size_t max)
+{
+    DIR *directory = opendir(folder);
+    size_t count = 0;
+
+    for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
+        const char *dot = strrchr(entry->d_name, '.');
+
+        if (dot != NULL && strcmp(dot, ".txt") == 0 && count < max &&
+            (part == NULL || strstr(entry->d_name, part) != NULL)) {
+            (void)snprintf(paths[count++], TRANSCRIPT_PATH_BYTES, "%s/%s", folder, entry->d_name);
+        }
+    }
+    if (directory != NULL) {
+        (void)closedir(directory);
+    }
+    if (part == NULL && count < min) {
+        (void)fprintf(stderr, "%s holds %zu transcripts, not %zu\n", folder, count, min);
+        return 0;
+    }
+    qsort(paths, count, sizeof paths[0], by_name);
+    return count;
 }

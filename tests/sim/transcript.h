@@ -50,4 +50,11 @@ const char *transcript_string(struct transcript *transcript, const char *in, uns
 /* Ends the program. */
 _Noreturn void transcript_die(const struct transcript *transcript, unsigned line, const char *why);
 
+/* The transcripts of a folder, by name: those whose file name holds `part` (NULL: all). Fills at
+ * most max paths and returns how many; with too few (fewer than min, of all) it says so, and
+ * returns 0. */
+#define TRANSCRIPT_PATH_BYTES 512
+size_t transcript_files(const char *folder, const char *part, char (*paths)[TRANSCRIPT_PATH_BYTES],
+                        size_t min, size_t max);
+
 #endif

@@ -14,7 +14,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -813,38 +812,17 @@ static void transcript_test(void **state)
 
 /* --- All of them --- */
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct CMUnitTest *)a)->name, ((const struct CMUnitTest *)b)->name);
-}
-
 int main(int argc, char **argv)
 {
     static struct CMUnitTest tests[FILES_MAX];
-    static char paths[FILES_MAX][512];
-    size_t count = 0;
-    const char *folder = TESTS_DIR "/transcripts/pop3";
-    DIR *directory = opendir(folder);
+    static char paths[FILES_MAX][TRANSCRIPT_PATH_BYTES];
+    size_t count = transcript_files(TESTS_DIR "/transcripts/pop3", argc < 2 ? NULL : argv[1], paths,
+                                    FILES_MIN, FILES_MAX);
 
-    for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
-        const char *dot = strrchr(entry->d_name, '.');
-
-        if (dot != NULL && strcmp(dot, ".txt") == 0 && count < FILES_MAX &&
-            (argc < 2 || strstr(entry->d_name, argv[1]) != NULL)) {
-            (void)snprintf(paths[count], sizeof paths[count], "%s/%s", folder, entry->d_name);
-            tests[count].name = paths[count] + strlen(folder) + 1;
-            tests[count].test_func = transcript_test;
-            tests[count].initial_state = paths[count];
-            count++;
-        }
+    for (size_t i = 0; i < count; i++) {
+        tests[i].name = strrchr(paths[i], '/') + 1;
+        tests[i].test_func = transcript_test;
+        tests[i].initial_state = paths[i];
     }
-    if (directory != NULL) {
-        (void)closedir(directory);
-    }
-    if (argc < 2 && count < FILES_MIN) {
-        (void)fprintf(stderr, "%s holds %zu transcripts, not %d\n", folder, count, FILES_MIN);
-        return 1;
-    }
-    qsort(tests, count, sizeof tests[0], by_name);
-    return _cmocka_run_group_tests("pop3 transcripts", tests, count, NULL, NULL);
+    return count == 0 ? 1 : _cmocka_run_group_tests("pop3 transcripts", tests, count, NULL, NULL);
 }
