@@ -78,7 +78,7 @@ firmware: board sources ## build/BOARD/firmware.elf; fails above the board's siz
 firmwares: sources
 	@for board in $(BOARDS); do $(MAKE) --no-print-directory DEPS=no firmware BOARD=$$board || exit 1; done
 
-tools: sources
+tools: sources ## build/tools: flash images, keys, signed orders
 	@$(call cmake_build,tools,all,-DTOCSIN_TESTS=OFF)
 
 config: board tools ## check CONFIG and write the flash image that BOARD boots from

@@ -22,7 +22,6 @@ static void take(struct diary *diary, const uint8_t *in, const uint8_t *end)
     diary->report_unix_s = get_u32(in);
     diary->self_test_unix_s = get_u32(in + 4);
     diary->self_test_failed = (in[8] & FLAG_SELF_TEST_FAILED) != 0;
-    diary->resets = get_u32(in + 12);
     diary->bounced = get_u32(in + 16);
     diary->bounced_number = get_u32(in + 20);
     diary->bounced_unix_s = get_u32(in + 24);
@@ -61,7 +60,6 @@ int diary_save(struct diary *diary)
     put_u32(bytes, diary->report_unix_s);
     put_u32(bytes + 4, diary->self_test_unix_s);
     bytes[8] = diary->self_test_failed ? FLAG_SELF_TEST_FAILED : 0;
-    put_u32(bytes + 12, diary->resets);
     put_u32(bytes + 16, diary->bounced);
     put_u32(bytes + 20, diary->bounced_number);
     put_u32(bytes + 24, diary->bounced_unix_s);

@@ -26,7 +26,6 @@ struct diary {
     uint32_t report_unix_s;    /* The last report's due time that was served; 0: none yet. */
     uint32_t self_test_unix_s; /* The last self test's end. */
     bool self_test_failed;
-    uint32_t resets;         /* Boots since counting began. */
     uint32_t bounced;        /* Alerts that a server took, and that came back. */
     uint32_t bounced_number; /* The last one, and when. */
     uint32_t bounced_unix_s;

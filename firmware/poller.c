@@ -557,9 +557,6 @@ static void done(struct app *app, const struct pop3_event *event)
                    : event->error < 0          ? MAILBOX_KEPT
                                                : MAILBOX_DELETED);
         break;
-    case POP3_QUIT:
-        app->poller.clean = event->error == 0;
-        break;
     default:
         break;
     }
@@ -664,7 +661,6 @@ __attribute__((noinline)) static void begin(struct app *app, const struct sender
                  &work->memory);
     app->poller.running = true;
     app->poller.leaves = false;
-    app->poller.clean = false;
     app->poller.step = STEP_LOGIN;
     app->poller.began_ms = now->now_ms;
     app->poller.yield_ms = 0;

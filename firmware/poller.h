@@ -28,7 +28,6 @@ struct poller {
     bool leaves;      /* QUIT after the message in hand. */
     bool waits;       /* An order waited in the last good session. */
     bool good;        /* A session since the start has ended well. */
-    bool clean;       /* The server said +OK to QUIT. */
     bool said;        /* The log gets a line about the next session, whatever it finds. */
     bool expire_said; /* That the server's EXPIRE does not suit. */
     uint8_t step;     /* enum, in poller.c. */

@@ -945,7 +945,6 @@ struct poller_work *sender_lend(struct sender *sender)
     if (sender->running) {
         return NULL;
     }
-    sender->lent = true;
     sender->tls_is_other = true;
     memset(&sender->poller, 0, sizeof sender->poller);
     return &sender->poller;
@@ -955,7 +954,6 @@ struct poller_work *sender_lend(struct sender *sender)
 void sender_take_back(struct sender *sender)
 {
     memset(&sender->poller, 0, sizeof sender->poller);
-    sender->lent = false;
 }
 
 uint64_t sender_deadline(const struct sender *sender)

@@ -95,7 +95,6 @@ struct sender {
     bool recorded; /* As being tried: the server may have all of the mail in hand. */
     bool authenticated;
     bool is_test;
-    bool lent;         /* The room is the poller's now. */
     bool tls_is_other; /* What the TLS object tells of is the poller's session. */
     bool second_first; /* The second server is tried first, until it has accepted a mail. */
     bool leaves;       /* This server defers what it is given: QUIT. */

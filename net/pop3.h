@@ -98,8 +98,7 @@ enum pop3_cause {
     POP3_CAUSE_INJECTED,   /* Clear bytes behind the reply to STLS. */
     POP3_CAUSE_CLEAR_AUTH, /* A password would go in clear and nobody allowed that. */
     POP3_CAUSE_MECHANISM,  /* It takes no way to log in that is here. */
-    POP3_CAUSE_NAME,       /* A user or password that no command can carry. */
-    POP3_CAUSE_ABORTED
+    POP3_CAUSE_NAME        /* A user or password that no command can carry. */
 };
 
 /* Extended response codes (RFC 2449 section 8, 3206). */

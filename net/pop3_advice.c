@@ -21,7 +21,6 @@ static const char *const causes[] = {
     [POP3_CAUSE_CLEAR_AUTH] = "Remove `pop3_tls = off`, or risk `auth_without_tls = yes`.",
     [POP3_CAUSE_MECHANISM] = "Allow a login by password at the provider (app passwords).",
     [POP3_CAUSE_NAME] = "The user or password is missing or cannot be sent.",
-    [POP3_CAUSE_ABORTED] = WAITS,
 };
 
 const char *pop3_advice(const struct pop3_failure *failure)

@@ -527,7 +527,7 @@ static void words(void **state)
     assert_string_equal(pop3_stage_name(POP3_STAGE_QUIT), "QUIT");
     assert_string_equal(pop3_stage_name((enum pop3_stage)99), "unknown stage");
     for (unsigned stage = 0; stage <= POP3_STAGE_QUIT; stage++) {
-        for (unsigned cause = 0; cause <= POP3_CAUSE_ABORTED; cause++) {
+        for (unsigned cause = 0; cause <= POP3_CAUSE_NAME; cause++) {
             for (unsigned code = 0; code <= POP3_CODE_OTHER; code++) {
                 failure.stage = (enum pop3_stage)stage;
                 failure.cause = (enum pop3_cause)cause;
