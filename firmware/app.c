@@ -1,7 +1,7 @@
 #include "firmware/app.h"
-#include "firmware/mute.h"
 
 #include "firmware/answer.h"
+#include "firmware/mute.h"
 #include "firmware/report.h"
 #include "firmware/syslog.h"
 #include "net/text.h"

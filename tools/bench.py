@@ -447,9 +447,9 @@ def parts_of(marks):
     return first_and_second(marks)[0]["accepted"][1]
 
 
-def markdown(board, results, queue, polls):
+def markdown(board, results, queue, polls, ram):
     """One table of what is done, one of where the instructions are spent, one of the queue, one of
-    the mailbox."""
+    the mailbox, one of RAM."""
     kinds = list(results)
     lines = []
     for title, columns in (("guest instructions", {kind: results[kind][0] for kind in kinds}),
@@ -473,7 +473,23 @@ def markdown(board, results, queue, polls):
               "|---|---:|---:|---:|---:|"]
     lines += ["| " + " | ".join([label, *(f"{figure:,}" for figure in figures)]) + " |"
               for label, *figures in polls]
+    lines += ["", f"| {board}: RAM | bytes |", "|---|---:|"]
+    lines += [f"| {label} | {figure} |" for label, figure in ram]
     return "\n".join(lines)
+
+
+def ram_of(board, stacks):
+    """RAM of the firmware, and of its stack as much as was used; stacks: (what was done, `status`'s line)."""
+    done = subprocess.run([sys.executable, str(ROOT / "tools" / "size.py"), "--line", board], capture_output=True,
+                          text=True, check=True)
+    total = re.search(r"([\d,]+) of RAM", done.stdout)
+    rows = [("in all, the whole stack included", total[1])]
+    for what, line in stacks:
+        used = re.search(r"(\d+) of (\d+) bytes", line or "")
+        if not used:
+            raise Failure(f"status does not tell of the stack: {line}")
+        rows.append((f"stack used at most, {what} (of {int(used[2]):,})", f"{int(used[1]):,}"))
+    return rows
 
 
 def plain(table):
@@ -495,21 +511,22 @@ def main():
     arguments = parser.parse_args()
     board = arguments.board
     try:
-        results = {}
+        results, stacks = {}, []
         for certificate, title in CHAINS.items():
             print(f"bench: {board}, two mails to a server with an {title} chain", flush=True)
             marks, calls, status = measure(board, certificate)
             parts = sorted(parts_of(marks).items(), key=lambda item: -item[1])
             results[title] = (rows_of(marks, calls), [item for item in parts if item[1]])
-            stack = next((line for line in status if line.startswith("stack")), None)
+            stack = next((line for line in status if line.startswith("stack")), "")
+            stacks.append((f"sending alerts, {title} chain", stack))
         print(f"bench: {board}, {ALERTS:,} alerts for a server that is away", flush=True)
         queue = measure_queue(board)
         print(f"bench: {board}, a mailbox of {KEPT:,} messages", flush=True)
         polls, stack_with_orders = measure_polls(board)
-        table = markdown(board, results, queue, polls)
+        ram = ram_of(board, [*stacks, ("reading mail, taking orders", stack_with_orders)])
+        table = markdown(board, results, queue, polls, ram)
         print()
         plain(table)
-        print(f"\nsending alerts: {stack or ''}\nreading mail:   {stack_with_orders}")
         if arguments.update:
             _, new = size.replace_between(ROOT / "README.md", BEGIN, END, table)
             (ROOT / "README.md").write_text(new, encoding="utf-8")
