@@ -355,8 +355,9 @@ class Session:
         line, _, self.buffer = self.buffer.partition(b"\n")
         return line.rstrip(b"\r").decode("latin-1")
 
-    def answer(self, stage, good):
-        """Sends the script's word for the stage, or `good`. True when it went well."""
+    def answer(self, stage, good, before_good=None):
+        """Sends the script's word for the stage, or `good`. True when it went well. before_good(): what a good answer
+        tells of; it has happened when the client reads that."""
         say = self.script.get(stage, good)
         if callable(say):
             say = say(self)
@@ -368,6 +369,8 @@ class Session:
             while self.client.recv(65536):
                 pass
             raise Drop
+        if say == good and before_good:
+            before_good()
         self.client.sendall(say if isinstance(say, bytes) else say.encode() + b"\r\n")
         return say == good
 

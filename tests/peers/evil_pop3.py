@@ -85,15 +85,18 @@ class _Pop3Session(Session):
                 if self.answer(verb, "+OK Begin TLS"):
                     self.start_tls()
             elif verb == "QUIT":
-                if self.answer(verb, "+OK Bye"):
-                    for message in self.deleted:
-                        self.evil.messages.remove(message)
+                self.answer(verb, "+OK Bye", self._update)
                 if "GONE" in self.script:
                     self.script["GONE"](self)
                 self.end_tls()
                 return
             else:
                 self.answer(verb, self._good(verb))
+
+    def _update(self):
+        """The UPDATE state (RFC 1939 section 6)."""
+        for message in self.deleted:
+            self.evil.messages.remove(message)
 
     def _good(self, verb):
         """What a good server says."""

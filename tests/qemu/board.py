@@ -33,6 +33,7 @@ PROMPT = "tocsin> "
 ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 BEGUN = re.compile(r"\r?(\x1b(\[[0-9;]*)?)?\Z")
 NET = "net0"
+QUIT_S = 5
 
 
 class BoardError(Exception):
@@ -234,7 +235,8 @@ class Board:
             self.monitor("quit" if orderly else "stop", 2.0)
         except OSError:
             pass  # It is over already.
-        if not orderly:
+        if not orderly or not self.wait_end(QUIT_S):
+            # QEMU has been seen to hang in its own `quit`. What the board saw written is with the kernel by then.
             self._process.kill()
 
     def wait_end(self, limit_s):
