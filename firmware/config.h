@@ -25,16 +25,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONFIG_HOST_BYTES 64    /* A host name as this device uses it, with NUL. */
+#ifndef CONFIG_HOST_BYTES
+#define CONFIG_HOST_BYTES 64 /* A host name as this device uses it, with NUL. */
+#endif
+#ifndef CONFIG_SECRET_BYTES
 #define CONFIG_SECRET_BYTES 112 /* User and password, with NUL. */
-#define CONFIG_TO_MAX SMTP_RCPT_MAX
+#endif
+#define CONFIG_TO_MAX 8 /* Bits of a mask in flash. */
+#ifndef CONFIG_TO_BYTES
 #define CONFIG_TO_BYTES 512 /* All recipients together. */
-#define CONFIG_HOST_MAX 6   /* Static host names. */
+#endif
+#define CONFIG_HOST_MAX 6 /* Static host names. */
 #define CONFIG_FACILITIES_ALL 0x00FFFFFFu
-#define CONFIG_CA_MAX 8         /* Certificates. */
-#define CONFIG_LINE_BYTES 768   /* Longest line of the text. */
+#define CONFIG_CA_MAX 8 /* Certificates. */
+#ifndef CONFIG_LINE_BYTES
+#define CONFIG_LINE_BYTES 768 /* Longest line of the text. */
+#endif
 #define CONFIG_TEXT_BYTES 32768 /* Longest text, certificates included. */
+#ifndef CONFIG_MAILBOX_BYTES
 #define CONFIG_MAILBOX_BYTES 96 /* A shorter address, with NUL. */
+#endif
 
 /* A schedule: 0 never; a number of seconds (`6h`); or each day (`daily 07:00`), or each seventh day
  * (`weekly 07:00`), at a minute of the day, which stands in the low bits. `daily` and `weekly`

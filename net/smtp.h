@@ -40,8 +40,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SMTP_RCPT_MAX 8      /* Recipients of one message. */
-#define SMTP_TX_BYTES 1024   /* One segment: MAIL, RCPT and DATA fit unless names are very long. */
+#ifndef SMTP_RCPT_MAX
+#define SMTP_RCPT_MAX 8 /* Recipients of one message. */
+#endif
+#ifndef SMTP_TX_BYTES
+#define SMTP_TX_BYTES 1024 /* One segment: MAIL, RCPT and DATA fit unless names are very long. */
+#endif
 #define SMTP_RX_BYTES 512    /* RFC 5321 4.5.3.1.5; a longer reply line is cut, not refused. */
 #define SMTP_TEXT_BYTES 200  /* What is kept of the server's own words. */
 #define SMTP_ADDRESS_MAX 254 /* RFC 5321 4.5.3.1.3, erratum 1690. */

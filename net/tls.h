@@ -28,11 +28,15 @@
 #include <stdint.h>
 
 #define TLS_RECORD_BYTES BR_SSL_BUFSIZE_INPUT /* 16,709: a full record (RFC 5246 6.2.3). */
-#define TLS_OUT_BYTES (1360 + 85)             /* One record in one segment. */
+#ifndef TLS_OUT_BYTES
+#define TLS_OUT_BYTES (1360 + 85) /* One record in one segment. */
+#endif
 #define TLS_ANCHOR_MAX 8
 #define TLS_ANCHOR_BYTES 3072 /* Names and keys of all anchors: about 350 each for RSA-2048. */
-#define TLS_NAME_BYTES 48     /* What is kept of a certificate's name for people. */
-#define TLS_CHAIN_MAX 3       /* Certificates whose names are kept; longer chains still verify. */
+#ifndef TLS_NAME_BYTES
+#define TLS_NAME_BYTES 48 /* What is kept of a certificate's name for people. */
+#endif
+#define TLS_CHAIN_MAX 3 /* Certificates whose names are kept; longer chains still verify. */
 
 /* CA certificates, or self-signed server certificates, decoded once from PEM (RFC 7468). It points
  * into itself: not to be copied. */

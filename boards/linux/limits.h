@@ -1,0 +1,20 @@
+/* limits.h - the sizes that are other on a system with memory than on a device: included before
+ * everything else (-include), so that net/ and firmware/ are compiled as they stand. */
+#ifndef TOCSIN_BOARDS_LINUX_LIMITS_H
+#define TOCSIN_BOARDS_LINUX_LIMITS_H
+
+#define TOCSIN_HOSTED 1 /* There are files, users, and a system clock: firmware/config_keys.h. */
+
+#define SMTP_RCPT_MAX 30
+#define SMTP_TX_BYTES 16384 /* Fewer, larger records and writes. */
+#define CONFIG_HOST_BYTES 256
+#define CONFIG_SECRET_BYTES 512
+#define CONFIG_MAILBOX_BYTES 256
+#define CONFIG_TO_BYTES 4096
+#define CONFIG_LINE_BYTES 4096
+#define TLS_NAME_BYTES 128
+#define TLS_OUT_BYTES (16384 + 85)
+#define TLS_FINDER 1 /* Anchors are looked up while the chain comes (net/tls.h). */
+#define TLS_EC_64 1  /* The curves' 64-bit code where the compiler has 128-bit numbers. */
+
+#endif

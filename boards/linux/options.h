@@ -1,0 +1,57 @@
+/* options.h - the command line of sendmail, as its callers have written it for forty years.
+ *
+ * Letters join and separate as sendmail's did: -t, -i, -oi, -fADDR, -f ADDR, -F NAME, -r, -R RET,
+ * -N NOTIFY, -V ENVID, -X FILE, -O NAME=VALUE, -B BODY, -C FILE, -v, -q, -q15m, -qI.., -bp, -bs,
+ * -bm, -bd, -bi, -L TAG, -h N, -A c, -G, -n, -m, -U, -e*, -d*, -o* of any kind; `--` ends them. An
+ * option that nobody knows is warned about, and never loses a mail: it takes no argument.
+ */
+#ifndef TOCSIN_BOARDS_LINUX_OPTIONS_H
+#define TOCSIN_BOARDS_LINUX_OPTIONS_H
+
+#include "net/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum options_mode {
+    OPTIONS_DELIVER,    /* -bm, and without any -b. */
+    OPTIONS_SMTP,       /* -bs */
+    OPTIONS_MAILQ,      /* -bp, mailq */
+    OPTIONS_NEWALIASES, /* -bi, -I, newaliases */
+    OPTIONS_QUEUE,      /* -q, -q15m */
+    OPTIONS_DAEMON,     /* -bd with -q: the queue alone is run. */
+    OPTIONS_VERIFY,     /* -bv: shows what addresses become. */
+    OPTIONS_USAGE       /* --help, --version */
+};
+
+struct options {
+    enum options_mode mode;
+    bool recipients_in_header; /* -t */
+    bool dot_is_text;          /* -i, -oi: a line "." alone does not end the message. */
+    bool verbose;              /* -v: the dialogue on standard error. */
+    bool help, version;
+    bool queue_only;         /* -odq, -odd: not sent now. */
+    const char *sender;      /* -f, -r; NULL: none. "" and "<>" are the null reverse-path. */
+    const char *full_name;   /* -F; NULL: none. */
+    const char *config;      /* -C; NULL: none. */
+    const char *notify;      /* -N, checked: "never", or of "success", "failure", "delay". */
+    const char *ret;         /* -R: "full" or "hdrs". */
+    const char *envid;       /* -V */
+    const char *trace;       /* -X: a file that gets the dialogue. */
+    const char *tag;         /* -L: for the log. */
+    uint32_t interval_s;     /* -q15m; 0: once. */
+    const char *const *rcpt; /* What follows the options, as it was written. */
+    size_t rcpt_count;
+};
+
+/* name: by which it was called ("sendmail", "mailq", "newaliases"). warn: one sentence about an
+ * option that has no effect here and should have; may be called several times. Strings are
+ * borrowed from argv. Returns 0, or E_INVALID with why: only where going on would send to the
+ * wrong people or lose the mail (-f without an address). */
+MUST_CHECK int options_parse(struct options *options, const char *name, int argc,
+                             const char *const argv[],
+                             void (*warn)(void *context, const char *sentence), void *context,
+                             const char **why);
+
+#endif
