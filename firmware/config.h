@@ -92,7 +92,9 @@ struct config {
     char from[CONFIG_MAILBOX_BYTES]; /* Complete after config_end(), whatever it was made of. */
     char from_name[CONFIG_HOST_BYTES];
     char rewrite_domain[CONFIG_HOST_BYTES];
+#ifndef TOCSIN_HOSTED
     bool from_line_override;
+#endif
 
     /* Mail server. */
     struct config_endpoint mailhub;
@@ -169,6 +171,29 @@ struct config {
     bool alert_boot, alert_link;
 
     int16_t zone_minutes;
+
+#ifdef TOCSIN_HOSTED
+    /* A program among files and users (boards/linux). Paths are "" when unset. */
+    uint8_t from_line_override; /* 0 not written, 1 NO, 2 YES. */
+    bool queue;
+    char spool[CONFIG_PATH_BYTES];
+    char aliases[CONFIG_PATH_BYTES];
+    char revaliases[CONFIG_PATH_BYTES];
+    char log[CONFIG_PATH_BYTES]; /* Or "syslog", "off". */
+    char tls_ca_file[CONFIG_PATH_BYTES];
+    char auth_pass_file[CONFIG_PATH_BYTES];
+    char auth_pass_command[CONFIG_SECRET_BYTES];
+    char auth_pass_file2[CONFIG_PATH_BYTES];
+    char auth_pass_command2[CONFIG_SECRET_BYTES];
+    char pop3_pass_file[CONFIG_PATH_BYTES];
+    char pop3_pass_command[CONFIG_SECRET_BYTES];
+    char deliver[CONFIG_PATH_BYTES];
+    char accounts[CONFIG_PATH_BYTES];
+    char state[CONFIG_PATH_BYTES];
+    char syslog_listen[CONFIG_HOST_BYTES]; /* An address, or "*". */
+    uint32_t total_timeout_s;              /* 0: none. */
+    uint32_t min_user_id;
+#endif
 };
 
 /* One finding. line 0: the text as a whole. key may be "". The strings live during the call. */

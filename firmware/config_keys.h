@@ -15,10 +15,91 @@
 #define TOCSIN_FIRMWARE_CONFIG_KEYS_H
 
 /* clang-format off */
-#define CONFIG_KEYS(KEY, OLD) \
+#ifdef TOCSIN_HOSTED
+/* What a program among files and users has, and a device has not. */
+#define CONFIG_CA_KEYS(KEY, OLD) \
+    KEY(tls_ca_file, TEXT, "tls_ca_file", 0, 0, "", \
+        "The CA certificates (PEM) that servers are verified against: a file, or a folder of " \
+        "them; the system's bundle if not written. PEM blocks may stand in this text as well.") \
+    OLD(tls_ca_dir, ALIAS, "tls_ca_dir", \
+        "Another name of `tls_ca_file`.")
+#define CONFIG_ROOT_KEYS(KEY, OLD) \
+    KEY(to, MAILBOXES, "root", 0, 0, "", \
+        "Who gets alerts, and the mail to system users that no alias names; up to 8 addresses.")
+#define CONFIG_USER_KEYS(KEY, OLD) \
+    KEY(from_line_override, SWITCH, "from_line_override", 0, 0, "", \
+        "`no` replaces the From line of each mail by the sender; `yes` lets it be, as does " \
+        "tocsin.conf without this key. In ssmtp.conf the default is `no`.") \
+    KEY(queue, BOOL, "queue", 0, 0, "yes", \
+        "Keeps a mail that cannot leave now. `no`: the caller is told to try again (75).") \
+    KEY(spool, TEXT, "spool", 0, 0, "/var/spool/tocsin", \
+        "The folder of the queue.") \
+    KEY(aliases, TEXT, "aliases", 0, 0, "/etc/aliases", \
+        "Names and the addresses that they stand for; see aliases(5).") \
+    KEY(revaliases, TEXT, "revaliases", 0, 0, "", \
+        "`USER:ADDRESS[:MAILHUB]` lines: who a user's mail comes from. The file beside ssmtp.conf " \
+        "if that is in use.") \
+    KEY(log, TEXT, "log", 0, 0, "syslog", \
+        "Where a line a mail goes: `syslog`, `off`, or a file.") \
+    KEY(auth_pass_file, TEXT, "auth_pass_file", 0, 0, "", \
+        "A file whose first line is `auth_pass`.") \
+    KEY(auth_pass_command, TEXT, "auth_pass_command", 0, 0, "", \
+        "A command whose first line of output is `auth_pass`.") \
+    OLD(passwordeval, ALIAS, "passwordeval", \
+        "Another name of `auth_pass_command`.") \
+    KEY(auth_pass_file2, TEXT, "auth_pass_file2", 0, 0, "", \
+        "As `auth_pass_file`, for `mailhub2`.") \
+    KEY(auth_pass_command2, TEXT, "auth_pass_command2", 0, 0, "", \
+        "As `auth_pass_command`, for `mailhub2`.") \
+    KEY(pop3_pass_file, TEXT, "pop3_pass_file", 0, 0, "", \
+        "As `auth_pass_file`, for `pop3`.") \
+    KEY(pop3_pass_command, TEXT, "pop3_pass_command", 0, 0, "", \
+        "As `auth_pass_command`, for `pop3`.") \
+    KEY(total_timeout_s, SECONDS, "total_timeout", 0, 86400, "10m", \
+        "The longest that a call spends on the network; what has not left then waits.") \
+    KEY(deliver, TEXT, "deliver", 0, 0, "", \
+        "Where `tocsin poll` puts mail: `maildir:PATH`, `mbox:PATH` or `pipe:COMMAND`.") \
+    KEY(accounts, TEXT, "accounts", 0, 0, "", \
+        "A folder of *.conf files, each with the pop3 keys of a further mailbox to poll.") \
+    KEY(state, TEXT, "state", 0, 0, "/var/lib/tocsin", \
+        "The folder of what is to be remembered: the device's flash, mailboxes' messages.") \
+    KEY(syslog_listen, TEXT, "syslog_listen", 0, 0, "127.0.0.1", \
+        "The address on which `tocsin daemon` takes syslog; `*` is every one.") \
+    KEY(min_user_id, NUMBER, "min_user_id", 0, 65535, "1000", \
+        "Mail to users below it goes to `root`, if that is written and no alias names them.")
+#define CONFIG_POP3_SIZE_KEYS(KEY, OLD) \
+    KEY(pop3_size_max, NUMBER, "pop3_size", 0, 1073741824, "off", \
+        "Larger messages are not downloaded. Bytes.") \
+    KEY(pop3_delete, BOOL, "pop3_delete", 0, 0, "no", \
+        "Deletes on the server what has been delivered here.")
+#define CONFIG_DEVICE_KEYS(KEY, OLD)
+#else
+#define CONFIG_DEVICE_KEYS(KEY, OLD) \
+    OLD(min_user_id, IGNORED, "min_user_id", \
+        "No effect: there are no users here, every mail goes to root.") \
+    OLD(tls_ca_dir, REFUSED, "tls_ca_dir", \
+        "Write `TLS_CA_File` with the certificates that the server needs.")
+#define CONFIG_CA_KEYS(KEY, OLD) \
+    OLD(tls_ca_file, FILE, "tls_ca_file", \
+        "The CA certificates (PEM) that the server is verified against. The tool that writes the " \
+        "flash image puts them in its place; on the device the PEM blocks stand in the text " \
+        "itself.")
+#define CONFIG_ROOT_KEYS(KEY, OLD) \
     KEY(to, MAILBOXES, "root", 0, 0, "", \
         "Who gets the alerts; up to 8, on one line or on several. A name without `@` gets " \
-        "`rewrite_domain`.") \
+        "`rewrite_domain`.")
+#define CONFIG_USER_KEYS(KEY, OLD) \
+    KEY(from_line_override, BOOL, "from_line_override", 0, 0, "no", \
+        "No effect: every mail is the device's own, with `from` as its sender.")
+#define CONFIG_POP3_SIZE_KEYS(KEY, OLD) \
+    KEY(pop3_size_max, NUMBER, "pop3_size", 1, 1048576, "65536", \
+        "Larger messages are never downloaded, whatever they say. Bytes.") \
+    KEY(pop3_delete, BOOL, "pop3_delete", 0, 0, "no", \
+        "Deletes what is not for the device; otherwise it is left as it is. Orders and round " \
+        "trips are deleted when they are done.")
+#endif
+#define CONFIG_KEYS(KEY, OLD) \
+    CONFIG_ROOT_KEYS(KEY, OLD) \
     OLD(to_too, ALIAS, "to", \
         "Another name of `root`.") \
     KEY(mailhub, ENDPOINT, "mailhub", 0, 0, "", \
@@ -36,10 +117,7 @@
         "is meant.") \
     KEY(use_starttls, SWITCH, "use_starttls", 0, 0, "", \
         "ssmtp's way to write `tls = starttls`. Port 465 stays TLS on connect.") \
-    OLD(tls_ca_file, FILE, "tls_ca_file", \
-        "The CA certificates (PEM) that the server is verified against. The tool that writes the " \
-        "flash image puts them in its place; on the device the PEM blocks stand in the text " \
-        "itself.") \
+    CONFIG_CA_KEYS(KEY, OLD) \
     KEY(tls_name, HOST, "tls_name", 0, 0, "", \
         "The name that the server's certificate must bear; `mailhub`'s host if not written.") \
     KEY(auth_without_tls, BOOL, "auth_without_tls", 0, 0, "no", \
@@ -52,8 +130,7 @@
         "The domain of addresses that have none, and of the sender.") \
     KEY(hostname, DOMAIN, "hostname", 0, 0, "tocsin", \
         "What this device calls itself, to the mail server and in each mail.") \
-    KEY(from_line_override, BOOL, "from_line_override", 0, 0, "no", \
-        "No effect: every mail is the device's own, with `from` as its sender.") \
+    CONFIG_USER_KEYS(KEY, OLD) \
     KEY(connect_timeout_s, SECONDS, "connect_timeout", 1, 600, "30", \
         "For one connection to open, TLS included.") \
     KEY(greeting_timeout_s, SECONDS, "greeting_timeout", 1, 3600, "60", \
@@ -121,11 +198,7 @@
         "How often the mailbox is looked at, with some jitter; `off`: only on demand.") \
     KEY(poll_fast_s, SECONDS, "poll_fast", 1, 3600, "30s", \
         "How often while something is going on: after an order, or `poll DURATION`.") \
-    KEY(pop3_size_max, NUMBER, "pop3_size", 1, 1048576, "65536", \
-        "Larger messages are never downloaded, whatever they say. Bytes.") \
-    KEY(pop3_delete, BOOL, "pop3_delete", 0, 0, "no", \
-        "Deletes what is not for the device; otherwise it is left as it is. Orders and round " \
-        "trips are deleted when they are done.") \
+    CONFIG_POP3_SIZE_KEYS(KEY, OLD) \
     KEY(commands, COMMANDS, "commands", 0, 0, "default", \
         "What may be ordered by mail: names, `all`, `none`, or `default`: all but config-set, " \
         "config-import, otp and reboot.") \
@@ -176,8 +249,6 @@
         "Of the times in mails; there is no daylight saving.") \
     OLD(auth_method, METHOD, "auth_method", \
         "No effect: PLAIN or LOGIN is chosen from what the server offers.") \
-    OLD(min_user_id, IGNORED, "min_user_id", \
-        "No effect: there are no users here, every mail goes to root.") \
     OLD(debug, IGNORED, "debug", \
         "No effect: failures are always told in full; see `log` and `test` on the console.") \
     OLD(use_tls_cert, CLIENT_CERT, "use_tls_cert", \
@@ -186,8 +257,7 @@
         "Client certificates are not supported.") \
     OLD(tls_key, REFUSED, "tls_key", \
         "Client certificates are not supported.") \
-    OLD(tls_ca_dir, REFUSED, "tls_ca_dir", \
-        "Write `TLS_CA_File` with the certificates that the server needs.")
+    CONFIG_DEVICE_KEYS(KEY, OLD)
 /* clang-format on */
 
 #endif

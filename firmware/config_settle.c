@@ -12,11 +12,51 @@
 
 enum { SWITCH_NO = 1, SWITCH_YES = 2 }; /* Of use_tls and use_starttls; 0: not written. */
 
+#ifdef TOCSIN_HOSTED
+/* What a program among files and users can have from elsewhere: a password by file or command, CA
+ * certificates from the system, recipients from each mail. */
+static bool has_other_source(const struct config_reader *reader, enum config_key_id id)
+{
+    switch (id) {
+    case CONFIG_KEY_auth_pass:
+        return config_written(reader, CONFIG_KEY_auth_pass_file) ||
+               config_written(reader, CONFIG_KEY_auth_pass_command);
+    case CONFIG_KEY_auth_pass2:
+        return config_written(reader, CONFIG_KEY_auth_pass_file2) ||
+               config_written(reader, CONFIG_KEY_auth_pass_command2);
+    case CONFIG_KEY_pop3_pass:
+        return config_written(reader, CONFIG_KEY_pop3_pass_file) ||
+               config_written(reader, CONFIG_KEY_pop3_pass_command);
+    default:
+        return id == CONFIG_KEY_tls_ca_file || id == CONFIG_KEY_to;
+    }
+}
+#else
+static bool has_other_source(const struct config_reader *reader, enum config_key_id id)
+{
+    (void)reader;
+    (void)id;
+    return false;
+}
+#endif
+
 static void need(struct config_reader *reader, enum config_key_id id)
 {
-    if (!config_written(reader, id)) {
+    if (!config_written(reader, id) && !has_other_source(reader, id)) {
         config_fail(reader, id, CONFIG_MISSING);
     }
+}
+
+/* What an address without a domain gets. A computer has a name that others know, a device has not.
+ */
+static const char *completing_domain(const struct config *config)
+{
+#ifdef TOCSIN_HOSTED
+    if (config->rewrite_domain[0] == '\0') {
+        return config->hostname;
+    }
+#endif
+    return config->rewrite_domain;
 }
 
 /* Appends rewrite_domain to the address at `at` if it has none, moving the rest of what is used up
@@ -24,7 +64,7 @@ static void need(struct config_reader *reader, enum config_key_id id)
 static bool complete_address(struct config_reader *reader, enum config_key_id id, char *at,
                              char **end, const char *limit)
 {
-    const char *domain = reader->config->rewrite_domain;
+    const char *domain = completing_domain(reader->config);
     size_t length = strlen(at);
     size_t extra = 1 + strlen(domain);
 

@@ -2,7 +2,12 @@
 #ifndef TOCSIN_FIRMWARE_CONFIG_STATE_H
 #define TOCSIN_FIRMWARE_CONFIG_STATE_H
 
+#ifndef CONFIG_KEY_MAX
 #define CONFIG_KEY_MAX 80 /* Keys in the table; a static assertion holds it. */
+#endif
+#ifndef CONFIG_INITIAL_BYTES
+#define CONFIG_INITIAL_BYTES 16 /* The longest default, with NUL. */
+#endif
 
 #define CONFIG_VALUE_SHOWN 40
 

@@ -498,13 +498,20 @@ bool report_line(struct app *app, unsigned index, struct text *out)
     COUNTER("flash_blocks_erased", journal.blocks_erased)       \
     COUNTER("flash_records_damaged", journal.records_damaged)
 
+/* As wide as struct app needs. */
+#ifdef TOCSIN_HOSTED
+#define COUNTER_OFFSET_TYPE uint32_t
+#else
+#define COUNTER_OFFSET_TYPE uint16_t
+_Static_assert(sizeof(struct app) <= UINT16_MAX, "an offset in struct app has 16 bits");
+#endif
+
 #define COUNTER_NAME(name, member) name "\0"
 #define COUNTER_OFFSET(name, member) offsetof(struct app, member),
 #define COUNTER_SIZED(name, member) \
     _Static_assert(sizeof(((struct app *)0)->member) == sizeof(uint32_t), name);
 
 COUNTERS(COUNTER_SIZED)
-_Static_assert(sizeof(struct app) <= UINT16_MAX, "an offset in struct app has 16 bits");
 
 /* What has to be asked for, before them. */
 enum made {
@@ -590,7 +597,7 @@ enum { CSV_HEADER, CSV_DEVICE, CSV_FIRMWARE, CSV_MADE, CSV_COUNTERS = CSV_MADE +
 bool report_csv_line(struct app *app, unsigned index, struct text *out)
 {
     static const char names[] = COUNTERS(COUNTER_NAME);
-    static const uint16_t offsets[] = {COUNTERS(COUNTER_OFFSET)};
+    static const COUNTER_OFFSET_TYPE offsets[] = {COUNTERS(COUNTER_OFFSET)};
 
     if (index == CSV_HEADER) {
         text_add(out, "name,value");
