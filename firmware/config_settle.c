@@ -337,6 +337,13 @@ void config_settle(struct config_reader *reader)
 {
     const struct config *config = reader->config;
 
+#ifdef TOCSIN_HOSTED
+    if (reader->account) {
+        need(reader, CONFIG_KEY_pop3);
+        (void)settle_pop3(reader);
+        return;
+    }
+#endif
     settle_recipients(reader);
     settle_servers(reader);
     settle_from(reader);

@@ -29,6 +29,9 @@ struct config_reader {
     uint16_t length;                   /* Of line_text. */
     uint16_t key_line[CONFIG_KEY_MAX]; /* Where a key was written first; 0: not. */
     int errors;
+#ifdef TOCSIN_HOSTED
+    bool account; /* Of a further mailbox alone: nothing else need be there. */
+#endif
     /* Reports instead of the reader's own few words; fault is an enum config_fault. */
     void (*explain)(const struct config_reader *reader, unsigned line, const char *key, int fault);
     char value[CONFIG_VALUE_SHOWN]; /* The last one as it was written, cut to this. */

@@ -23,8 +23,9 @@ struct settings {
     bool of_user;   /* The user's own: the program's rights were dropped. */
     char user[64];  /* Who called: login name, or "uid1234". */
     char full_name[128];
-    char host[CONFIG_HOST_BYTES]; /* hostname of the configuration, or the system's. */
-    char problem[512];            /* Why it cannot be used, one sentence with the path and line. */
+    char host[CONFIG_HOST_BYTES];   /* hostname of the configuration, or the system's. */
+    char domain[CONFIG_HOST_BYTES]; /* Of names without one: rewrite_domain, /etc/mailname, host. */
+    char problem[512]; /* Why it cannot be used, one sentence with the path and line. */
 };
 
 /* Where findings and warnings go: whole sentences with path and line. */
@@ -38,6 +39,10 @@ MUST_CHECK int settings_load(struct settings *settings, const char *file, settin
 /* Reads a file of the same keys over what is already there (an account of `tocsin poll`). */
 MUST_CHECK int settings_load_more(const char *file, struct config *config, settings_say *say,
                                   void *context);
+
+/* Where CA certificates are for trust_open(): tls_ca_file, or the configuration itself if it has
+ * PEM blocks, or "": the system's. Borrowed from settings. */
+const char *settings_ca(const struct settings *settings);
 
 /* The password of a server, fetched when it is needed: as written, from auth_pass_file, or the
  * first line that auth_pass_command prints (run by /bin/sh without the program's rights, at most
