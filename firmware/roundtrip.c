@@ -59,7 +59,7 @@ static void end_self_test(struct app *app, const char *what, bool failed)
     app->diary.self_test_unix_s = text_seconds(app_unix_ms(app));
     app->diary.self_test_failed = failed;
     /* The server that lost that mail may lose this one too. */
-    app->sender.second_first |= failed && app->sender.server == 0;
+    app->sender.retry.second_first |= failed && app->sender.server == 0;
     if (news) {
         (void)app_device_alert(app, failed ? SEVERITY_ERROR : SEVERITY_NOTICE, "self test", what);
     }

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #define LINK_LOST_MS_MAX 3000 /* A shorter gap is left to TCP. */
-#define BACKOFF_MS_MIN 1000   /* Of each wait, whatever the dice say. */
 #define DEFERRED_MAX 3        /* Mails in a row; then it is the server, not the mail. */
 #define STAY_MS_MAX 10000     /* A limit that passes so soon is waited for with the session open. */
 #define EXPIRY_MS 600000      /* How often the queue is searched for what is too old, */
@@ -53,13 +52,6 @@ static const char *server_host(const struct sender *sender, unsigned server)
     return server_view(sender, server).endpoint->host;
 }
 
-/* Whether there is another server that has not failed in this round. */
-static bool other_is_left(const struct sender *sender)
-{
-    return config_servers(sender->params.config) > 1 &&
-           (sender->tried & (2u >> sender->server)) == 0;
-}
-
 static void tell_stage(struct sender *sender, const struct sender_report *line, uint64_t now_ms)
 {
     sender->stage = (uint8_t)(line->stage + 1);
@@ -97,21 +89,9 @@ static void report_failure(struct sender *sender, bool goes_on, uint64_t now_ms)
     }
 }
 
-/* Exponential backoff between the configured bounds, with full jitter: anything up to the step, so
- * that a street of devices does not come back in one second, nor in one rhythm. */
 uint64_t sender_backoff_ms(struct sender *sender, unsigned failures)
 {
-    const struct config *config = sender->params.config;
-    uint32_t step_ms = config->retry_min_s * 1000; /* Both at most a day. */
-    uint32_t most_ms = config->retry_max_s * 1000;
-
-    for (unsigned i = 1; i < failures && step_ms < most_ms; i++) {
-        step_ms *= 2;
-    }
-    if (step_ms > most_ms) {
-        step_ms = most_ms;
-    }
-    return BACKOFF_MS_MIN + random_u32(sender->params.random) % (step_ms - BACKOFF_MS_MIN + 1);
+    return retry_backoff_ms(sender->params.config, sender->params.random, failures);
 }
 
 static void count_up(uint8_t *count)
@@ -188,16 +168,6 @@ static void name_for_ehlo(struct sender *sender)
     }
 }
 
-/* The first server, unless it failed in this round, or lately while the second one works: then no
- * alert is to wait for the first one's time-out. */
-static uint8_t choose_server(const struct sender *sender, uint64_t now_ms)
-{
-    if (config_servers(sender->params.config) < 2 || (sender->tried & 2) != 0) {
-        return 0;
-    }
-    return (sender->tried & 1) != 0 || sender->second_first || now_ms < sender->first_ms ? 1 : 0;
-}
-
 static void set_params(struct sender *sender, const struct config_server *server,
                        const struct sender_now *now)
 {
@@ -238,7 +208,7 @@ __attribute__((noinline)) static void begin(struct sender *sender, const struct 
         .context = sender,
     };
 
-    if (sender->server != choose_server(sender, now->now_ms)) {
+    if (sender->server != retry_choose(&sender->retry, sender->params.config, now->now_ms)) {
         sender->server ^= 1;
         sender->last_peer[0] = '\0'; /* It was the other one's. */
     }
@@ -423,7 +393,8 @@ static void message_failed(struct sender *sender, const struct smtp_failure *fai
                            uint64_t now_ms)
 {
     bool refused = failure->error == E_PERMANENT || failure->error == E_INVALID;
-    bool other = !refused && other_is_left(sender);
+    bool other =
+        !refused && retry_other_is_left(&sender->retry, sender->params.config, sender->server);
     struct text text = error_begin(sender);
 
     describe_failure(&text, failure);
@@ -463,14 +434,8 @@ static void log_refused_recipients(struct sender *sender, const struct smtp_resu
 /* This server works, so that no failure before counts any more. */
 static void server_is_good(struct sender *sender)
 {
-    sender->failures = 0;
+    retry_good(&sender->retry, sender->server);
     sender->hurried = 0;
-    sender->tried = 0;
-    sender->second_first = false;
-    if (sender->server == 0) {
-        sender->first_failures = 0;
-        sender->first_ms = 0;
-    }
 }
 
 static void message_accepted(struct sender *sender, const struct smtp_result *result,
@@ -711,19 +676,10 @@ static void message_broken(struct sender *sender, int error)
  * the first of these. */
 static bool server_failed(struct sender *sender, uint64_t now_ms)
 {
-    bool other = other_is_left(sender);
+    bool other = retry_failed(&sender->retry, sender->params.config, sender->params.random,
+                              sender->server, now_ms);
 
-    if (sender->server == 0) {
-        count_up(&sender->first_failures);
-        sender->first_ms = now_ms + sender_backoff_ms(sender, sender->first_failures);
-    }
-    sender->tried |= (uint8_t)(1u << sender->server);
-    sender->next_ms = 0;
     if (!other) {
-        count_up(&sender->failures);
-        sender->next_ms = now_ms + sender_backoff_ms(sender, sender->failures);
-        sender->first_ms = 0; /* The next round begins with the first again. */
-        sender->tried = 0;
         sender->seen = sender->params.queue->journal->next_number;
         sender->hurried -= sender->hurried > 0 ? 1 : 0;
     }
@@ -749,7 +705,7 @@ __attribute__((noinline)) static void end(struct sender *sender, const struct se
     }
     if (error == E_PERMANENT) { /* A verdict on one mail. */
         server_is_good(sender);
-        sender->next_ms = now->now_ms + sender_backoff_ms(sender, 1);
+        sender->retry.next_ms = now->now_ms + sender_backoff_ms(sender, 1);
     } else if (error == 0 && !sender->leaves) {
         server_is_good(sender);
     } else {
@@ -761,7 +717,7 @@ __attribute__((noinline)) static void end(struct sender *sender, const struct se
                 server_host(sender, sender->server ^ 1u));
         } else {
             say(sender, "sending failed: %s Next try in %u s.", sender->last_error,
-                (unsigned)text_seconds(sender->next_ms - now->now_ms + 999));
+                (unsigned)text_seconds(sender->retry.next_ms - now->now_ms + 999));
         }
     }
     if (error != 0) {
@@ -811,9 +767,7 @@ static void follow_blocked(struct sender *sender, const struct sender_now *now)
         sender->was_blocked = true;
     } else if (sender->was_blocked) {
         sender->was_blocked = false;
-        sender->next_ms = 0;
-        sender->first_ms = 0;
-        sender->tried = 0;
+        retry_now(&sender->retry);
     }
 }
 
@@ -843,11 +797,11 @@ __attribute__((noinline)) static void follow_urgent(struct sender *sender, uint6
         return;
     }
     sender->limit_ms = 0;
-    if (sender->next_ms > now_ms && sender->hurried == 0) {
+    if (sender->retry.next_ms > now_ms && sender->hurried == 0) {
         uint64_t early_ms = now_ms + sender_backoff_ms(sender, 1);
 
-        if (early_ms < sender->next_ms) {
-            sender->next_ms = early_ms;
+        if (early_ms < sender->retry.next_ms) {
+            sender->retry.next_ms = early_ms;
             sender->hurried = 2;
         }
     }
@@ -897,7 +851,7 @@ bool sender_poll(struct sender *sender, const struct sender_now *now)
         return true;
     }
     follow_urgent(sender, now->now_ms);
-    if (now->now_ms < sender->next_ms || now->now_ms < sender->limit_ms) {
+    if (now->now_ms < sender->retry.next_ms || now->now_ms < sender->limit_ms) {
         return false;
     }
     next = next_item(sender, now);
@@ -930,7 +884,8 @@ uint64_t sender_try_ms(const struct sender *sender)
 {
     uint64_t due_ms = queue_due_ms(sender->params.queue, sender->polled_ms);
 
-    return due_ms == UINT64_MAX ? due_ms : later(due_ms, later(sender->next_ms, sender->limit_ms));
+    return due_ms == UINT64_MAX ? due_ms
+                                : later(due_ms, later(sender->retry.next_ms, sender->limit_ms));
 }
 
 bool sender_wants(struct sender *sender, uint64_t now_ms)
@@ -970,10 +925,8 @@ uint64_t sender_deadline(const struct sender *sender)
 
 void sender_hurry(struct sender *sender, bool is_test)
 {
-    sender->next_ms = 0;
-    sender->first_ms = 0;
+    retry_now(&sender->retry);
     sender->limit_ms = 0;
-    sender->tried = 0;
     sender->is_test = sender->is_test || is_test;
     sender->waiting_said = NULL;
 }

@@ -20,6 +20,7 @@
 #include "firmware/policy.h"
 #include "firmware/poller_work.h"
 #include "firmware/queue.h"
+#include "firmware/retry.h"
 #include "net/error.h"
 #include "net/rfc5322.h"
 #include "net/session.h"
@@ -96,18 +97,14 @@ struct sender {
     bool authenticated;
     bool is_test;
     bool tls_is_other; /* What the TLS object tells of is the poller's session. */
-    bool second_first; /* The second server is tried first, until it has accepted a mail. */
     bool leaves;       /* This server defers what it is given: QUIT. */
     bool was_blocked;
-    bool limit_said;        /* The log has what keeps the mails that are due. */
-    uint8_t stage;          /* Next one to be reported. */
-    uint8_t deferred;       /* Mails in a row that this server wants later. */
-    uint8_t server;         /* The one in hand, or the last: config_server()'s index. */
-    uint8_t tried;          /* Bit i: server i has failed in this round. */
-    uint8_t failures;       /* Rounds in which every server failed, in a row; sticks at 255. */
-    uint8_t first_failures; /* Sessions with the first server that failed, in a row. */
-    uint8_t hurried;        /* Failed rounds until a backoff may be shortened again. */
-    uint16_t expiry_index;  /* Where looking for what is too old goes on. */
+    bool limit_said;       /* The log has what keeps the mails that are due. */
+    uint8_t stage;         /* Next one to be reported. */
+    uint8_t deferred;      /* Mails in a row that this server wants later. */
+    uint8_t server;        /* The one in hand, or the last: config_server()'s index. */
+    uint8_t hurried;       /* Failed rounds until a backoff may be shortened again. */
+    uint16_t expiry_index; /* Where looking for what is too old goes on. */
     struct sender_params params;
     struct queue_item item;
     char address[16];
@@ -115,8 +112,7 @@ struct sender {
     uint32_t seen;            /* Number of the next alert as of the last look at new ones. */
     uint64_t polled_ms;
     uint64_t stage_ms;     /* When the stage in hand began. */
-    uint64_t next_ms;      /* No session before this, */
-    uint64_t first_ms;     /* none with the first server before this while the second works, */
+    struct retry retry;    /* No session before its next_ms, */
     uint64_t limit_ms;     /* and no mail before this: the provider's limit. */
     uint64_t expiry_ms;    /* When to look again for what is too old. */
     uint64_t link_lost_ms; /* Since when the link has been away during a session; 0: it is there. */

@@ -155,7 +155,7 @@ static void test_next_try(void **state)
     datagram("<27>gate: the door opened");
     sim_device_run(&device, 5000);
     sim_device_type(&device, "status\r");
-    next_s = (uint32_t)((device.app.sender.next_ms - device.now_ms) / 1000);
+    next_s = (uint32_t)((device.app.sender.retry.next_ms - device.now_ms) / 1000);
     assert_true(next_s > 1200);
     snprintf(want, sizeof want, "next try in %u %s", next_s / (next_s < 7200 ? 60u : 3600u),
              next_s < 7200 ? "min" : "h");

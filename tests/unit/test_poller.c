@@ -556,7 +556,7 @@ static void test_urgent(void **state)
         run(200);
     }
     assert_true(device.app.poller.running);
-    device.app.sender.next_ms = device.now_ms + 600000; /* As after many failures. */
+    device.app.sender.retry.next_ms = device.now_ms + 600000; /* As after many failures. */
     app_datagram(&device.app, "<130>app: hurry up", 18, 0x0600000A);
     run(30000);
     assert_int_equal(sim_server_taken(&device.server, "hurry up"), 1);

@@ -1238,7 +1238,7 @@ static void test_urgent(void **state)
     f.server.no_open = "no route";
     add(&f, SEVERITY_NOTICE, false);
     run(&f, 4 * RETRY_MAX_MS);
-    while (f.sender.next_ms + f.boot_ms < f.now_ms + RETRY_MAX_MS / 2) {
+    while (f.sender.retry.next_ms + f.boot_ms < f.now_ms + RETRY_MAX_MS / 2) {
         run(&f, 1000);
     }
     add(&f, SEVERITY_ERROR, false); /* Not that urgent. */
