@@ -10,7 +10,8 @@
 #define BODY_ROOM_MIN 64 /* With less than this left, what there is goes out. */
 #define EHLO_NAME_MAX 255
 
-_Static_assert(sizeof(struct smtp) <= SMTP_TX_BYTES + 1376, "an engine is as small as its two buffers allow");
+_Static_assert(sizeof(struct smtp) <= SMTP_TX_BYTES + 1376,
+               "an engine is as small as its two buffers allow");
 _Static_assert(SMTP_RCPT_MAX <= 32, "a recipient is a bit of a mask");
 
 /* --- Names that go into commands --- */

@@ -1,5 +1,5 @@
 /* smtp.h - a mail submission client that does no I/O
- * (RFC 5321, 6409, 3207, 4954, 2920, 1870, 6152, 2034).
+ * (RFC 5321, 6409, 3207, 4954, 2920, 1870, 6152, 2034; with SMTP_DSN 3461).
  *
  * The engine is a state machine between a byte stream and a message. It never asks the time, never
  * allocates and never sees a socket. Pump it:
@@ -28,8 +28,11 @@
  * about us, not about a message. Whatever but 220 and 421 answers STARTTLS, and whatever comes out
  * of turn before TLS, is security.
  *
- * Cost: sizeof(struct smtp), 2.3 KB, all of it in the object; no other buffer. Call from one
- * context only.
+ * What is asked of delivery reports is a wish: what RFC 3461 does not know is left out, and so is
+ * all of it for a server without DSN.
+ *
+ * Cost: sizeof(struct smtp), 2.3 KB with buffers of the usual sizes, all of it in the object; no
+ * other buffer. Call from one context only.
  */
 #ifndef TOCSIN_NET_SMTP_H
 #define TOCSIN_NET_SMTP_H
@@ -92,6 +95,12 @@ struct smtp_envelope {
     size_t rcpt_count;
     uint32_t size_bytes; /* For SIZE= (RFC 1870), before dot-stuffing; 0 when unknown. */
     bool eight_bit;      /* The body holds bytes above 127 (RFC 6152). */
+#ifdef SMTP_DSN          /* What reports the sender wants (RFC 3461), said where DSN is offered. */
+    const char *const
+        *notify;       /* rcpt_count times NOTIFY= or NULL: "SUCCESS,FAILURE". May be NULL. */
+    const char *ret;   /* "FULL" or "HDRS"; NULL: the server decides. */
+    const char *envid; /* As a person reads it; NULL: none. */
+#endif
 };
 
 /* What kind of thing went wrong: what smtp_advice() goes by. */
@@ -151,7 +160,8 @@ enum {
     SMTP_CAP_8BITMIME = 8,
     SMTP_CAP_AUTH_PLAIN = 16,
     SMTP_CAP_AUTH_LOGIN = 32,
-    SMTP_CAP_ENHANCED = 64
+    SMTP_CAP_ENHANCED = 64,
+    SMTP_CAP_DSN = 128 /* Looked for only with SMTP_DSN. */
 };
 
 #include "net/smtp_state.h" /* struct smtp; private. */

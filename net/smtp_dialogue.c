@@ -8,7 +8,8 @@
 #include <string.h>
 
 #define AUTH_LINE_BYTES \
-    512 /* RFC 5321 4.5.3.1.4: longer, and PLAIN waits for the prompt (RFC 4954 4). */
+    512               /* RFC 5321 4.5.3.1.4: longer, and PLAIN waits for the prompt (RFC 4954 4). */
+#define ENVID_MAX 100 /* RFC 3461 4.4, and it fits into tx whatever it becomes. */
 #define QUIT_MS_MAX 5000 /* For courtesy only: everything is decided by then. */
 
 /* The numbers of a transaction's commands; DATA's is rcpt_count + COMMAND_RCPT. */
@@ -174,10 +175,18 @@ _Static_assert(SMTP_CAP_AUTH_PLAIN << SASL_LOGIN == SMTP_CAP_AUTH_LOGIN, "one bi
 void smtp_ehlo_line(struct smtp *smtp, const char *line)
 {
     /* In the order of the bits; "AUTH" has no bit of its own. */
-    static const char keywords[] =
-        "STARTTLS\0PIPELINING\0SIZE\08BITMIME\0ENHANCEDSTATUSCODES\0AUTH";
-    static const uint8_t bits[] = {SMTP_CAP_STARTTLS, SMTP_CAP_PIPELINING, SMTP_CAP_SIZE,
-                                   SMTP_CAP_8BITMIME, SMTP_CAP_ENHANCED,   0};
+    static const char keywords[] = "STARTTLS\0PIPELINING\0SIZE\08BITMIME\0ENHANCEDSTATUSCODES\0AUTH"
+#ifdef SMTP_DSN
+                                   "\0DSN"
+#endif
+        ;
+    static const uint8_t bits[] = {
+        SMTP_CAP_STARTTLS, SMTP_CAP_PIPELINING, SMTP_CAP_SIZE,
+        SMTP_CAP_8BITMIME, SMTP_CAP_ENHANCED,   0,
+#ifdef SMTP_DSN
+        SMTP_CAP_DSN,
+#endif
+    };
 
     for (size_t i = 0; i < sizeof bits; i++) {
         const char *keyword = text_item(keywords, i);
@@ -336,6 +345,106 @@ static enum smtp_state command_state(const struct smtp *smtp)
     return smtp->command == COMMAND_MAIL ? STATE_MAIL : STATE_RSET;
 }
 
+#ifdef SMTP_DSN
+
+/* RFC 3461 4.4: printable, spaces too, and bounded. */
+static bool envid_ok(const char *envid)
+{
+    size_t size = 0;
+
+    for (; envid[size] != '\0'; size++) {
+        if (envid[size] < ' ' || envid[size] > '~') {
+            return false;
+        }
+    }
+    return size > 0 && size <= ENVID_MAX;
+}
+
+/* RFC 3461 4: printable characters stand for themselves, but "+" and "=". */
+static void add_xtext(struct text *line, const char *string)
+{
+    static const char hex[] = "0123456789ABCDEF"; /* RFC 3461 wants capitals. */
+
+    for (; *string != '\0'; string++) {
+        if (*string > ' ' && *string <= '~' && *string != '+' && *string != '=') {
+            text_add_char(line, *string);
+        } else {
+            text_add_char(line, '+');
+            text_add_char(line, hex[(uint8_t)*string >> 4]);
+            text_add_char(line, hex[*string & 15]);
+        }
+    }
+}
+
+/* RFC 3461 4.1: NEVER, or a list of the others. */
+static bool notify_ok(const char *list)
+{
+    static const char words[] = "SUCCESS\0FAILURE\0DELAY";
+    unsigned seen = 0;
+
+    if (text_equal_nocase(list, "NEVER")) {
+        return true;
+    }
+    for (;; list++) {
+        unsigned i = 0;
+
+        while (i < 3 && !text_starts_nocase(list, text_item(words, i))) {
+            i++;
+        }
+        if (i == 3 || (seen & 1u << i) != 0) {
+            return false;
+        }
+        seen |= 1u << i;
+        list += strlen(text_item(words, i));
+        if (*list != ',') {
+            return *list == '\0';
+        }
+    }
+}
+
+static void add_dsn_mail(const struct smtp *smtp, struct text *line)
+{
+    const struct smtp_envelope *envelope = &smtp->envelope;
+    const char *ret = envelope->ret;
+
+    if ((smtp->capabilities & SMTP_CAP_DSN) == 0) {
+        return;
+    }
+    if (ret != NULL && (text_equal_nocase(ret, "FULL") || text_equal_nocase(ret, "HDRS"))) {
+        text_format(line, " RET=%s", ret);
+    }
+    if (envelope->envid != NULL && envid_ok(envelope->envid)) {
+        text_add(line, " ENVID=");
+        add_xtext(line, envelope->envid);
+    }
+}
+
+static void add_dsn_rcpt(const struct smtp *smtp, struct text *line, size_t index)
+{
+    const char *notify = smtp->envelope.notify != NULL ? smtp->envelope.notify[index] : NULL;
+
+    if ((smtp->capabilities & SMTP_CAP_DSN) != 0 && notify != NULL && notify_ok(notify)) {
+        text_format(line, " NOTIFY=%s", notify);
+    }
+}
+
+#else
+
+static void add_dsn_mail(const struct smtp *smtp, struct text *line)
+{
+    (void)smtp;
+    (void)line;
+}
+
+static void add_dsn_rcpt(const struct smtp *smtp, struct text *line, size_t index)
+{
+    (void)smtp;
+    (void)line;
+    (void)index;
+}
+
+#endif
+
 /* false: it does not fit behind what waits already. */
 static bool write_command(struct smtp *smtp, unsigned number)
 {
@@ -348,8 +457,10 @@ static bool write_command(struct smtp *smtp, unsigned number)
             text_format(&line, " SIZE=%u", (unsigned)envelope->size_bytes);
         }
         text_add(&line, envelope->eight_bit ? " BODY=8BITMIME" : "");
+        add_dsn_mail(smtp, &line);
     } else if (number >= COMMAND_RCPT && number < data_number(smtp)) {
         text_format(&line, "RCPT TO:<%s>", envelope->rcpt[number - COMMAND_RCPT]);
+        add_dsn_rcpt(smtp, &line, number - COMMAND_RCPT);
     } else {
         text_add(&line, number == COMMAND_RSET ? "RSET" : "DATA");
     }

@@ -7,6 +7,7 @@
 
 #define SMTP_RCPT_MAX 30
 #define SMTP_TX_BYTES 16384 /* Fewer, larger records and writes. */
+#define SMTP_DSN 1          /* NOTIFY, RET and ENVID of RFC 3461 are told (net/smtp.h). */
 #define CONFIG_HOST_BYTES 256
 #define CONFIG_SECRET_BYTES 512
 #define CONFIG_MAILBOX_BYTES 256
