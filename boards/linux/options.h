@@ -41,16 +41,17 @@ struct options {
     const char *trace;       /* -X: a file that gets the dialogue. */
     const char *tag;         /* -L: for the log. */
     uint32_t interval_s;     /* -q15m; 0: once. */
-    const char *const *rcpt; /* What follows the options, as it was written. */
+    const char *const *rcpt; /* What is no option, as it was written, in its order. */
     size_t rcpt_count;
 };
 
 /* name: by which it was called ("sendmail", "mailq", "newaliases"). warn: one sentence about an
  * option that has no effect here and should have; may be called several times. Strings are
- * borrowed from argv. Returns 0, or E_INVALID with why: only where going on would send to the
- * wrong people or lose the mail (-f without an address). */
+ * borrowed from argv, whose recipients are moved to its beginning: options may come after them.
+ * Returns 0, or E_INVALID with why: only where there is no mail to lose, because the option asks
+ * for something else that is not to be had here (-bh, -be, Exim's -Mrm ...). */
 MUST_CHECK int options_parse(struct options *options, const char *name, int argc,
-                             const char *const argv[],
+                             const char *argv[],
                              void (*warn)(void *context, const char *sentence), void *context,
                              const char **why);
 
