@@ -108,6 +108,13 @@ static void compute_binding(struct tls *tls, const char *name)
 
     br_sha256_init(&sha256);
     br_sha256_update(&sha256, name, strlen(name) + 1);
+#ifdef TLS_FINDER
+    if (anchors->finder != NULL) { /* What it found before is of no account. */
+        br_sha256_update(&sha256, anchors->finder->identity, sizeof tls->binding);
+        br_sha256_out(&sha256, tls->binding);
+        return;
+    }
+#endif
     for (size_t i = 0; i < anchors->count; i++) {
         uint8_t head[3] = {(uint8_t)anchors->anchor[i].flags, (uint8_t)anchors->anchor[i].dn.len,
                            (uint8_t)(anchors->anchor[i].dn.len >> 8)};
@@ -251,6 +258,16 @@ static int refuse(struct tls *tls, enum tls_cause cause)
     return tls->failure.error;
 }
 
+static bool has_anchors(const struct tls_anchors *anchors)
+{
+#ifdef TLS_FINDER
+    if (anchors != NULL && anchors->finder != NULL) {
+        return true;
+    }
+#endif
+    return anchors != NULL && anchors->count > 0;
+}
+
 int tls_init(struct tls *tls, const struct tls_params *params)
 {
     char name[256];
@@ -266,7 +283,7 @@ int tls_init(struct tls *tls, const struct tls_params *params)
     if (!host_name(params->server_name, name, sizeof name) || (address && address_be == 0)) {
         return refuse(tls, TLS_NO_NAME);
     }
-    if (params->anchors == NULL || params->anchors->count == 0) {
+    if (!has_anchors(params->anchors)) {
         return refuse(tls, TLS_NO_CA);
     }
     if (params->unix_s == 0) {
@@ -277,6 +294,11 @@ int tls_init(struct tls *tls, const struct tls_params *params)
     }
     compute_binding(tls, name);
     tls_x509_init(&tls->x509, &tls->info, params, address_be);
+#ifdef TLS_FINDER
+    if (params->anchors->finder != NULL) {
+        tls_chain_init(&tls->x509, &tls->bag, params->anchors);
+    }
+#endif
     set_algorithms(tls);
     set_buffers(tls);
     br_ssl_engine_inject_entropy(&tls->client.eng, entropy, sizeof entropy);

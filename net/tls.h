@@ -38,6 +38,26 @@
 #endif
 #define TLS_CHAIN_MAX 3 /* Certificates whose names are kept; longer chains still verify. */
 
+#ifdef TLS_FINDER
+#define TLS_ASKED_MAX 25 /* Names in one question. */
+
+/* A distinguished name as it stands in a certificate: DER with its head. */
+struct tls_dn {
+    const uint8_t *bytes;
+    size_t size;
+};
+
+/* Whoever has more anchors than fit: a system's bundle of CAs. It is asked once a handshake, when
+ * the server's chain is there and nothing of it has been believed. */
+struct tls_finder {
+    /* Puts those whose subject is one of the names into its anchors, in place of what they held. */
+    void (*find)(void *context, const struct tls_dn *names, size_t count, uint64_t unix_s);
+    void *context;
+    const uint8_t *identity; /* 32 bytes; others when other anchors could be found. */
+    const char *where;       /* "/etc/ssl/cert.pem": said when an issuer is not in there. */
+};
+#endif
+
 /* CA certificates, or self-signed server certificates, decoded once from PEM (RFC 7468). It points
  * into itself: not to be copied. */
 struct tls_anchors {
@@ -45,6 +65,9 @@ struct tls_anchors {
     size_t count;
     uint8_t bytes[TLS_ANCHOR_BYTES];
     size_t bytes_used;
+#ifdef TLS_FINDER
+    const struct tls_finder *finder; /* NULL: these anchors are all there are. */
+#endif
 };
 
 /* One server's session, kept for resumption (RFC 5246 F.1.4). Zeroed: none. It holds a secret. */
@@ -80,7 +103,9 @@ struct tls_info {
     const char *suite;   /* "ECDHE-ECDSA-CHACHA20-POLY1305" */
     const char *curve;   /* "X25519", "P-256", ... "" when resumed. */
     bool resumed;
-    size_t chain_count; /* Certificates that the server sent, 0 when resumed; not all are kept. */
+    /* Certificates that the server sent, 0 when resumed; not all are kept. With a finder those of
+     * the path that was verified, or was tried. */
+    size_t chain_count;
     struct tls_cert chain[TLS_CHAIN_MAX]; /* The server's own comes first. */
 };
 

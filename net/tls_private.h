@@ -32,6 +32,13 @@ const char *tls_key_name(unsigned key); /* Of TLS_KEY_RSA or a BR_EC_* curve. */
 void tls_x509_init(struct tls_x509 *x509, struct tls_info *info, const struct tls_params *params,
                    uint32_t address_be);
 
+#ifdef TLS_FINDER
+/* tls_chain.c */
+
+/* Has the chain gathered in bag, and what x509 verifies chosen from it and the finder's anchors. */
+void tls_chain_init(struct tls_x509 *x509, struct tls_bag *bag, const struct tls_anchors *anchors);
+#endif
+
 /* tls_why.c */
 
 /* Why a session failed: BR_ERR_*, an alert of the server's, or one of these. */

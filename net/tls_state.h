@@ -55,9 +55,39 @@ struct tls_der {
 
 #define TLS_KEY_RSA (BR_EC_secp256r1 - 1) /* No curve that is taken has this number. */
 
+#ifdef TLS_FINDER
+#define TLS_BAG_MAX 24      /* Certificates of a server's that are kept until a path is chosen. */
+#define TLS_BAG_BYTES 32768 /* All of them. */
+
+/* What a server sent, in any order (tls_chain.c). */
+struct tls_bag {
+    const struct tls_anchors *anchors;
+    const char *server_name;
+    size_t count;
+    size_t bytes_used;
+    bool cut; /* More came than is kept. */
+    struct tls_bag_cert {
+        uint32_t at;        /* In bytes[]. */
+        uint32_t size;      /* ... */
+        uint32_t issuer_at; /* In the certificate; sizes are 0 when it is no certificate. */
+        uint32_t issuer_size;
+        uint32_t subject_at;
+        uint32_t subject_size;
+        uint8_t distance; /* Signatures from here to a name that an anchor has. */
+        bool used;        /* On the path in hand. */
+        bool excluded;    /* It has led to an error. */
+    } cert[TLS_BAG_MAX];
+    uint8_t bytes[TLS_BAG_BYTES];
+};
+#endif
+
 /* Stands between BearSSL's engine and its X.509 validator (tls_x509.c). */
 struct tls_x509 {
     const br_x509_class *vtable; /* First: BearSSL knows the object by it. */
+#ifdef TLS_FINDER
+    struct tls_bag *bag;
+    const br_x509_class *inner; /* That of tls_x509.c, when vtable is that of tls_chain.c. */
+#endif
     struct tls_info *info;
     uint64_t unix_s;
     uint32_t address_be; /* The server is known by this address; 0: by its name. */
@@ -96,6 +126,9 @@ struct tls {
             struct tls_anchors anchors_room; /* See tls_anchors_room(). */
         };
     };
+#ifdef TLS_FINDER
+    struct tls_bag bag;
+#endif
 };
 
 /* Where a PEM text is being read (tls_pem.c). */

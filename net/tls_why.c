@@ -157,9 +157,19 @@ static void explain_trust(struct text *text, const struct tls *tls, const char *
 {
     const struct tls_cert *chain = tls->info.chain;
     size_t count = tls->info.chain_count; /* At least 1: an empty chain is another error. */
+#ifdef TLS_FINDER
+    const struct tls_finder *finder = tls->params.anchors->finder;
+    const char *where = finder != NULL ? finder->where : NULL;
+#endif
 
     text_format(text, "the certificate of %s", chain[0].subject);
     if (count == 1 && strcmp(chain[0].subject, chain[0].issuer) == 0) {
+#ifdef TLS_FINDER
+        if (where != NULL) {
+            text_format(text, " is self-signed and not in %s", where);
+            return;
+        }
+#endif
         text_add(text, " is self-signed and none of the CAs given");
         return;
     }
@@ -167,6 +177,11 @@ static void explain_trust(struct text *text, const struct tls *tls, const char *
     if (count <= TLS_CHAIN_MAX) {
         text_format(text, ": %s", chain[count - 1].issuer);
     }
+#ifdef TLS_FINDER
+    if (where != NULL) {
+        text_format(text, " (not in %s)", where);
+    }
+#endif
 }
 
 static void explain_other(struct text *text, const struct tls *tls, const struct cause *cause)
