@@ -1,15 +1,23 @@
 /* link_posix.h - net/link.h over non-blocking sockets, with the system's resolver.
  *
  * The name is looked up by getaddrinfo() (the system's resolver files) in a process of its own, so
- * that neither the caller nor its deadline waits for it; addresses and names of /etc/hosts need
- * none. Each address is tried, IPv6 and IPv4, as RFC 8305 says: the next one starts after 250 ms
- * or as soon as one fails, and the first that answers wins. TCP_NODELAY is on: link_flush() is one
- * write, and no turn waits for a delayed acknowledgement.
+ * that neither the caller nor its deadline waits for it; addresses ("192.0.2.1", "2001:db8::1",
+ * "[fe80::1%eth0]"), localhost and what `host` knows need none. Each address is tried, IPv6 and
+ * IPv4, as RFC 8305 says: the next one starts after 250 ms or as soon as one fails, and the first
+ * that answers wins. TCP_NODELAY is on: link_flush() is one write, and no turn waits for a delayed
+ * acknowledgement.
  *
- *     struct link *link = link_posix_init(&posix);
- *     link_posix_wait(&posix, true, NULL, 0, timeout_ms);   until something can go on
+ *     struct link *link = link_posix_init(&posix, NULL, NULL);
+ *     while (!session_done(&session)) {
+ *         while (session_poll(&session, posix_monotonic_ms())) {
+ *         }
+ *         (void)link_rx_buf(link, &left);    what is left has no room with the session
+ *         link_posix_wait(&posix, left == 0, NULL, 0, until session_deadline());
+ *     }
  *
- * Cost: sizeof(struct link_posix), some 20 KB with its buffers. Call from one context only.
+ * link_close() waits up to 2 s if bytes are unsent or not acknowledged, which they are not after a
+ * session's own end. SIGPIPE is never raised. Cost: sizeof(struct link_posix), some 66 KB with its
+ * buffers, of which only the pages that are used take memory. Call from one context only.
  */
 #ifndef TOCSIN_NET_POSIX_LINK_POSIX_H
 #define TOCSIN_NET_POSIX_LINK_POSIX_H
@@ -23,6 +31,7 @@
 #include <stdint.h>
 
 #define LINK_POSIX_ADDRESS_MAX 8
+#define LINK_POSIX_MORE_MAX 24 /* Descriptors that a caller may wait for besides. */
 
 /* A name that needs no resolver (the configuration's `host` lines): its IPv4 address in network
  * byte order. */
@@ -34,7 +43,8 @@ typedef bool link_posix_host(void *context, const char *name, uint32_t *address)
 struct link *link_posix_init(struct link_posix *link, link_posix_host *host, void *context);
 
 /* Waits until the link can go on, one of `count` descriptors in `more` is ready, or timeout_ms have
- * passed (negative: no limit), as poll(). want_rx: the reader has room for more. EINTR ends it. */
+ * passed (negative: no limit), as poll(). want_rx: the reader has room for more, so bytes that are
+ * there end it at once. So does a state that link_state() has not told yet, and EINTR. */
 void link_posix_wait(struct link_posix *link, bool want_rx, struct pollfd *more, size_t count,
                      int timeout_ms);
 

@@ -1,0 +1,33 @@
+/* resolve.h - names become addresses without anybody waiting. Private to net/posix.
+ *
+ * A literal address and localhost are known at once. Everything else is asked of getaddrinfo() in a
+ * process of its own, which can be ended at any time.
+ */
+#ifndef TOCSIN_NET_POSIX_RESOLVE_H
+#define TOCSIN_NET_POSIX_RESOLVE_H
+
+#include "net/posix/link_posix.h"
+
+/* IPv4 (dotted quad) or IPv6, also in brackets and with a zone; "localhost" is both (RFC 6761 6.3).
+ * Returns how many addresses that is, 0: a name to be looked up; E_INVALID: neither. */
+MUST_CHECK int resolve_known(const char *host, struct link_posix_address *address);
+
+/* Starts the process. E_TRANSIENT: the system has none left, or no descriptor. */
+MUST_CHECK int resolve_start(struct link_posix *link, const char *name);
+
+/* true: answer is filled and the process is gone. */
+bool resolve_poll(struct link_posix *link, struct link_posix_answer *answer);
+
+/* Ends the process if there is one. */
+void resolve_stop(struct link_posix *link);
+
+/* Why there is no address, as a short phrase. */
+const char *resolve_text(int error);
+
+/* The system's resolver: what a link's `lookup` is. */
+void resolve_system(const char *name, struct link_posix_answer *answer);
+
+/* "192.0.2.1" or "[2001:db8::1%eth0]"; out has room for LINK_POSIX_PEER_BYTES. */
+void resolve_show(const struct link_posix_address *address, uint16_t port, char *out);
+
+#endif
