@@ -1,0 +1,52 @@
+/* flash_file.h - hal/flash.h over a file: NOR's rules kept, every operation on the disk before it
+ * returns.
+ *
+ *     error = flash_file_open(&file, "/var/lib/tocsin/device.flash");
+ *     app's board has file.flash
+ *     flash_file_close(&file);
+ *
+ * A program operation only clears bits and fails where it would have to set one; an erase sets a
+ * block of 4 KB. Each is one pwrite() and one fdatasync(): what was told as done survives a crash
+ * and a power cut. The file is made whole, with a device id and a seed, and then gets its name, so
+ * that a full disk is found then and not when an alert comes.
+ *
+ * One process at a time: the file is locked (fcntl(), which a child does not inherit and a kill
+ * ends). Cost: sizeof(struct flash_file), 5 KB. One context.
+ */
+#ifndef TOCSIN_BOARDS_LINUX_FLASH_FILE_H
+#define TOCSIN_BOARDS_LINUX_FLASH_FILE_H
+
+#include "boards/linux/geometry.h"
+#include "hal/flash.h"
+#include "net/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct flash_file {
+    struct flash flash; /* Its context is this object: not to be copied while it is open. */
+    int fd;             /* -1: closed. */
+    bool lazy;          /* Between flash_file_hold() and _sync(): nothing is synced. */
+    uint32_t holder;    /* After E_TRANSIENT: the process that has it, 0: not known. */
+    uint32_t at;        /* Address of the block below; FLASH_SIZE_BYTES: none. */
+    uint8_t block[FLASH_ERASE_BYTES]; /* The one read last. */
+    char notice[320];  /* What a person should know of an open that went well; "": nothing. */
+    char problem[320]; /* Why it did not: one sentence with the path. */
+};
+
+/* Opens the file, or makes it, and locks it. E_TRANSIENT: another process has it; E_SPACE: the disk
+ * is full; E_IO: problem says why. What cannot be this device's flash is moved to PATH.bad, and
+ * notice tells so. */
+MUST_CHECK int flash_file_open(struct flash_file *file, const char *path);
+void flash_file_close(struct flash_file *file);
+
+/* Holds the syncs back while a text is written that does not count yet; _sync() ends it: E_IO. */
+void flash_file_hold(struct flash_file *file);
+MUST_CHECK int flash_file_sync(struct flash_file *file);
+
+/* The name of the configuration text that was taken last, which stands in the first block: a hash
+ * of it. 0: none. */
+uint64_t flash_file_taken(struct flash_file *file);
+MUST_CHECK int flash_file_take(struct flash_file *file, uint64_t hash);
+
+#endif
