@@ -140,6 +140,9 @@ static void load_config(struct app *app)
         return;
     }
     config_begin(&reader, &app->config, config_problem, app);
+#ifdef TOCSIN_HOSTED
+    app->platform.defaults(&app->config);
+#endif
     while ((size = slots_read(&app->slots, offset, piece, sizeof piece)) > 0) {
         config_push(&reader, piece, (size_t)size);
         offset += (uint32_t)size;
@@ -148,6 +151,9 @@ static void load_config(struct app *app)
     if (!app->config_valid) {
         config_defaults(&app->config);
     }
+#ifdef TOCSIN_HOSTED
+    app->platform.settle(&app->config);
+#endif
 }
 
 /* Decoded anew for each session, into the record buffer that no record needs yet: 3 KB of RAM
@@ -163,6 +169,13 @@ static const struct tls_anchors *load_anchors(void *context)
     int error = 0;
 
     app->tls_problem = NULL;
+#ifdef TOCSIN_HOSTED
+    const struct tls_anchors *others = app->platform.anchors(&app->tls_problem);
+
+    if (others != NULL) {
+        return others;
+    }
+#endif
     tls_anchors_init(anchors);
     if (!app->config_valid || app->config.ca_count == 0) {
         return anchors;

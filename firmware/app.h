@@ -47,6 +47,14 @@ struct platform {
     void (*network_status)(struct network_status *status);
     /* A stage of a mail has ended; for measuring. May be NULL. */
     void (*stage)(const struct sender_report *report);
+#ifdef TOCSIN_HOSTED
+    /* Before the configuration's text is read: what the system knows is a default. */
+    void (*defaults)(struct config *config);
+    /* After it: secrets and settings that stand elsewhere. */
+    void (*settle)(struct config *config);
+    /* The anchors to verify a server by; NULL: those in the text. *problem: why there are none. */
+    const struct tls_anchors *(*anchors)(const char **problem);
+#endif
 };
 
 /* Datagrams by their fate. */

@@ -84,6 +84,10 @@ static void status_network(struct app *app)
         return;
     }
     app->platform.network_status(&network);
+#ifdef TOCSIN_HOSTED
+    text_add_ipv4(&text, network.address); /* The rest is the system's. */
+    app_print(app, "network  link %s, %s", network.link_up ? "up" : "down", line);
+#else
     if (network.address == 0) {
         text_add(&text, "no address");
     } else {
@@ -102,6 +106,7 @@ static void status_network(struct app *app)
     app_print(app, "         frames received %u, sent %u, dropped in %u, out %u",
               (unsigned)network.rx_frames, (unsigned)network.tx_frames,
               (unsigned)network.rx_dropped, (unsigned)network.tx_dropped);
+#endif
 }
 
 /* By enum smtp_tls; then what STARTTLS is called in POP3. */

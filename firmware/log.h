@@ -10,7 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifndef LOG_BYTES
 #define LOG_BYTES 576
+#endif
 #define LOG_LINE_BYTES 260 /* A longer line is cut. */
 
 struct log {

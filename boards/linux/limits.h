@@ -16,6 +16,7 @@
 #define CONFIG_PATH_BYTES 256
 #define CONFIG_INITIAL_BYTES 32 /* The longest default. */
 #define CONFIG_KEY_MAX 112
+#define LOG_BYTES 16384
 #define TLS_NAME_BYTES 128
 #define TLS_OUT_BYTES (16384 + 85)
 #define TLS_FINDER 1 /* Anchors are looked up while the chain comes (net/tls.h). */
