@@ -1,22 +1,38 @@
 /* spool.h - mails on their way, in a folder: nothing is lost at a crash, and any number of
  * processes may work in it.
  *
- *     SPOOL/tmp/ID         a message being written; also a new envelope before its rename
+ *     SPOOL/tmp/ID         a message being written, locked (flock) by its writer
+ *     SPOOL/tmp/ID.env     a new envelope before its rename
  *     SPOOL/queue/ID.mail  the message as it will be sent, complete and synced; never changed
  *     SPOOL/queue/ID.env   its envelope and state: text lines, replaced as a whole by rename
  *     SPOOL/failed/        the same two files, of what was given up
- *     SPOOL/lock           held (flock) by the one that sends
+ *     SPOOL/lock           held (flock) by the one that sends; made last: the folders are synced
  *     SPOOL/state          the retry and limit state of the servers
  *
  * A mail exists from the rename of its .env, which comes after its .mail was synced and renamed,
- * to the unlink of its .env. Files in tmp/, and .mail files without .env, older than an hour are
- * swept away. ID is the time in microseconds and the process, in hexadecimal, so that names sort
- * by age.
+ * to the unlink of its .env; it is in the folder where its .env is. Between the two renames that
+ * move a mail to failed/ or back its .mail is in the other folder, and found there. Files in tmp/,
+ * and .mail files without .env in either folder, are swept away when they are older than an hour
+ * and nobody holds them. ID is the time in microseconds and the process, in hexadecimal, so that
+ * names sort by age.
+ *
+ * What is synced, and why no more: a message before it is renamed and an envelope before it
+ * replaces one (a name must never stand for bytes that are not there); the queue's folder before
+ * a mail is called safe, and after a recipient is marked as done (else a power cut would send to
+ * him again). Not synced: that a mail is done (a power cut brings it back, sent once more with the
+ * same Message-ID), and when it is due. A rename is taken as whole over a power cut, as every
+ * file system with a journal makes it.
  *
  * The spool belongs to a group (the program is installed set-group-id): folders are 2770, files
- * 0660. Errors: E_IO with errno kept in the object's `problem` sentence; E_SPACE: the disk is full
- * or the quota reached; E_MISSING: there is no such folder or mail; E_INVALID: a file is damaged.
- * No call waits, but spool_lock() if told so.
+ * 0660, whatever the umask; one that a user makes for himself is 0700 and 0600. Symbolic links in
+ * it are never followed, foreign names never touched. An envelope that cannot be read as one is set
+ * aside in failed/ with its message, by whoever loads it.
+ *
+ * Errors, with a sentence in `problem` that names the path and what to do: E_IO; E_SPACE: the disk
+ * is full, the quota reached, or no memory; E_MISSING: there is no such folder or mail; E_INVALID:
+ * a file is damaged, or a value cannot be in an envelope; E_UNSUPPORTED: an envelope of another
+ * version; E_TRANSIENT: another process is at it. No call waits, but spool_lock() if told so.
+ * Ignore SIGXFSZ, or a file size limit ends the program instead of being told.
  */
 #ifndef TOCSIN_BOARDS_LINUX_SPOOL_H
 #define TOCSIN_BOARDS_LINUX_SPOOL_H
@@ -31,22 +47,27 @@
 #define SPOOL_ID_BYTES 32
 #define SPOOL_RCPT_MAX 10000 /* Of one mail. */
 #define SPOOL_REASON_BYTES 512
+#define SPOOL_ENVELOPE_BYTES_MAX (16u << 20)
+
+enum spool_folder { SPOOL_TMP, SPOOL_QUEUE, SPOOL_FAILED, SPOOL_TOP, SPOOL_FOLDERS };
 
 struct spool {
-    int folder; /* Descriptor of SPOOL itself; -1: closed. */
+    int folder[SPOOL_FOLDERS]; /* Descriptors; -1: closed. */
     int lock;
+    unsigned mode; /* Of new files: 0660 or 0600. */
     char path[256];
-    char problem[320]; /* Of the last error: "/var/spool/tocsin/queue: permission denied". */
+    char problem[512]; /* Of the last error: "/var/spool/tocsin/queue: permission denied". */
 };
 
-/* Opens the spool and makes what is missing in it. */
+/* Opens the spool and makes what is missing in it, also the folders above it. One that everybody
+ * may write into, or that belongs to another user, is refused (E_INVALID). */
 MUST_CHECK int spool_open(struct spool *spool, const char *path);
 void spool_close(struct spool *spool);
 
 /* ---- a new mail ---- */
 
 struct spool_draft {
-    int fd;
+    int fd; /* -1: none. */
     size_t buffered;
     uint64_t size_bytes; /* Of the message so far. */
     char id[SPOOL_ID_BYTES];
@@ -95,6 +116,9 @@ MUST_CHECK int spool_draft_commit(struct spool *spool, struct spool_draft *draft
 /* The ids in queue/ (or failed/), oldest first; *ids is malloc'd, to be freed. Returns how many. */
 MUST_CHECK int spool_list(struct spool *spool, bool failed, char (**ids)[SPOOL_ID_BYTES]);
 
+/* On an error mail is empty. E_INVALID: the envelope is damaged, or the message is not as long as
+ * it was; of the queue, both are in failed/ now, and problem says so. An entry of failed/ that
+ * cannot be read stays where it is. */
 MUST_CHECK int spool_load(struct spool *spool, bool failed, const char *id,
                           struct spool_mail *mail);
 void spool_mail_free(struct spool_mail *mail);
@@ -107,16 +131,19 @@ MUST_CHECK int spool_message(struct spool *spool, bool failed, const char *id);
 
 /* ---- what becomes of it (by who holds the lock) ---- */
 
-/* Writes the envelope anew, synced. */
+/* Writes the envelope anew. E_MISSING: somebody dropped the mail meanwhile; nothing is written. */
 MUST_CHECK int spool_update(struct spool *spool, const struct spool_mail *mail);
 
-/* Every recipient has it, or was told: the mail is gone. */
+/* Every recipient has it, or was told: the mail is gone. No error if it was already. */
 MUST_CHECK int spool_done(struct spool *spool, const struct spool_mail *mail);
 
-/* Moves it to failed/, with mail->reason. */
+/* Moves it to failed/, with mail->reason. Waiting recipients stay as they are: those a retry is
+ * for. */
 MUST_CHECK int spool_fail(struct spool *spool, const struct spool_mail *mail);
 
-/* Back into the queue, due now; or away for ever. By a person: `mailq`'s and `tocsin queue`'s. */
+/* Back into the queue, for all who do not have it, due now, its attempts 0; or away for ever. By a
+ * person: `mailq`'s and `tocsin queue`'s. Without the lock; E_TRANSIENT: it is in the queue, and
+ * another process sends. */
 MUST_CHECK int spool_retry(struct spool *spool, const char *id);
 MUST_CHECK int spool_drop(struct spool *spool, bool failed, const char *id);
 
