@@ -8,7 +8,8 @@
 
 #define PROGRESS_BYTES 256 /* A long reply that brings fewer in command_ms_max has stalled. */
 
-_Static_assert(sizeof(struct pop3) <= 1536, "an engine is as small as its two buffers allow");
+_Static_assert(sizeof(struct pop3) <= POP3_TX_BYTES + POP3_RX_BYTES + 5 * POP3_REQUESTS_MAX + 716,
+               "an engine is as small as its two buffers allow");
 
 static bool can_be_sent(const char *user, const char *password)
 {

@@ -50,11 +50,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifndef POP3_TX_BYTES
 #define POP3_TX_BYTES 400
-#define POP3_RX_BYTES 400   /* Of a reply line; RFC 2449 section 4 has up to 512: it is cut. */
+#define POP3_RX_BYTES 400 /* Of a reply line; RFC 2449 section 4 has up to 512: it is cut. */
+#endif
 #define POP3_TEXT_BYTES 160 /* What is kept of the server's own words. */
-#define POP3_UID_BYTES 71   /* RFC 1939 section 7: 70 characters; with NUL. */
-#define POP3_REQUESTS_MAX 4 /* Asked for and not yet answered. */
+#ifndef POP3_UID_BYTES
+#define POP3_UID_BYTES 71 /* RFC 1939 section 7: 70 characters; with NUL. */
+#endif
+#ifndef POP3_REQUESTS_MAX
+#define POP3_REQUESTS_MAX 4 /* Asked for and not yet answered; at most 64. */
+#endif
 
 enum pop3_stage {
     POP3_STAGE_GREETING,
@@ -76,6 +82,9 @@ enum pop3_verb {
     POP3_NOOP,
     POP3_RSET,
     POP3_QUIT,
+#ifdef POP3_LISTS
+    POP3_LIST_ALL, /* An event for each, with its octets. */
+#endif
     POP3_VERB_COUNT
 };
 
@@ -148,7 +157,7 @@ struct pop3_event {
     const char *text;    /* DONE: the server's words, printable, for as long as the event lasts. */
     const char *uid;     /* ITEM and DONE of UIDL; "" when it is none (RFC 1939 section 7). */
     uint32_t count;      /* DONE of STAT: messages. */
-    uint64_t octets;     /* DONE of STAT: all of them; of LIST: that message's. */
+    uint64_t octets;     /* DONE of STAT: all of them; of LIST and its items: that message's. */
     const uint8_t *data; /* DATA: owned by the engine until pop3_next(). */
     size_t size;
 };

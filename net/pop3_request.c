@@ -3,7 +3,11 @@
 
 #include <string.h>
 
-static const char verbs[] = "STAT\0LIST\0UIDL\0UIDL\0TOP\0RETR\0DELE\0NOOP\0RSET\0QUIT";
+static const char verbs[] = "STAT\0LIST\0UIDL\0UIDL\0TOP\0RETR\0DELE\0NOOP\0RSET\0QUIT"
+#ifdef POP3_LISTS
+                            "\0LIST"
+#endif
+    ;
 
 #define TAKES_NUMBER \
     (1u << POP3_LIST | 1u << POP3_UIDL | 1u << POP3_TOP | 1u << POP3_RETR | 1u << POP3_DELE)
@@ -200,6 +204,9 @@ void pop3_answer(struct pop3 *pop3, enum pop3_status status, char *line, uint64_
         return;
     }
     switch (verb) {
+#ifdef POP3_LISTS
+    case POP3_LIST_ALL:
+#endif
     case POP3_UIDL_ALL:
         begin_lines(pop3, MODE_LIST);
         break;
@@ -237,6 +244,12 @@ void pop3_answer_item(struct pop3 *pop3, char *line, uint64_t now_ms)
     }
     event = emit(pop3, POP3_EVENT_ITEM, now_ms);
     event->number = (uint32_t)number;
+#ifdef POP3_LISTS
+    if (event->verb == POP3_LIST_ALL) {
+        event->error = pop3_number(&at, UINT64_MAX, &event->octets) ? 0 : E_INVALID;
+        return;
+    }
+#endif
     event->uid = uid_ok(line + (at - line)) ? at : "";
 }
 

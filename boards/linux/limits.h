@@ -8,6 +8,11 @@
 #define SMTP_RCPT_MAX 30
 #define SMTP_TX_BYTES 16384 /* Fewer, larger records and writes. */
 #define SMTP_DSN 1          /* NOTIFY, RET and ENVID of RFC 3461 are told (net/smtp.h). */
+#define POP3_TX_BYTES 1024
+#define POP3_RX_BYTES 8192
+#define POP3_UID_BYTES 256 /* Some servers have longer ones than RFC 1939 allows. */
+#define POP3_REQUESTS_MAX 32
+#define POP3_LISTS 1 /* All sizes in one reply (net/pop3.h). */
 #define CONFIG_HOST_BYTES 256
 #define CONFIG_SECRET_BYTES 512
 #define CONFIG_MAILBOX_BYTES 256

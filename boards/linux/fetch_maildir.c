@@ -1,0 +1,174 @@
+/* fetch_maildir.c - a Maildir: whole and synced in tmp/, then renamed into new/. */
+#include "boards/linux/fetch_deliver.h"
+
+#include "net/text.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h> /* renameat() */
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void fetch_maildir_name(const struct fetch_deliver *deliver, uint32_t index, uint32_t unix_s,
+                        const char *uid, char out[FETCH_NAME_BYTES])
+{
+    uint64_t hash = fetch_hash(deliver->seed, uid);
+    struct text text = text_begin(out, FETCH_NAME_BYTES);
+
+    text_format(&text, "%u.U", (unsigned)unix_s);
+    text_add_hex(&text, (uint32_t)(hash >> 32), 8);
+    text_add_hex(&text, (uint32_t)hash, 8);
+    text_format(&text, "_%u.%s", (unsigned)index, deliver->host);
+}
+
+static void name_of(const struct fetch_deliver *deliver, uint32_t index, char out[FETCH_NAME_BYTES])
+{
+    const struct fetch_letter *letter = &deliver->letters[index];
+
+    fetch_maildir_name(deliver, index, letter->unix_s, letter->uid, out);
+}
+
+static int open_part(struct fetch_deliver *deliver, const char *name, int *fd,
+                     struct fetch_why *why)
+{
+    if (mkdirat(deliver->folder, name, 0700) < 0 && errno != EEXIST) {
+        return fetch_why_errno(why, deliver->path);
+    }
+    *fd = openat(deliver->folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *fd < 0 ? fetch_why_errno(why, deliver->path) : 0;
+}
+
+int fetch_maildir_open(struct fetch_deliver *deliver, struct fetch_why *why)
+{
+    int cur;
+    int error;
+
+    if (fetch_make_folder(deliver->path) < 0) {
+        return fetch_why_errno(why, deliver->path);
+    }
+    deliver->folder = open(deliver->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (deliver->folder < 0) {
+        return fetch_why_errno(why, deliver->path);
+    }
+    error = open_part(deliver, "cur", &cur, why);
+    if (error < 0) {
+        return error;
+    }
+    close(cur);
+    error = open_part(deliver, "tmp", &deliver->tmp, why);
+    return error < 0 ? error : open_part(deliver, "new", &deliver->new_folder, why);
+}
+
+int fetch_maildir_begin(struct fetch_deliver *deliver, struct fetch_why *why)
+{
+    struct fetch_letter *letter = &deliver->letters[deliver->count];
+    char name[FETCH_NAME_BYTES];
+
+    name_of(deliver, deliver->count, name);
+    (void)unlinkat(deliver->tmp, name, 0); /* Of a run in the same second that was killed. */
+    letter->fd = openat(deliver->tmp, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    return letter->fd < 0 ? fetch_why_errno(why, deliver->path) : 0;
+}
+
+/* The first fsync() of a batch makes the file system write what all of them need. */
+int fetch_maildir_prepare(struct fetch_deliver *deliver, struct fetch_why *why)
+{
+    for (uint32_t i = 0; i < deliver->count; i++) {
+        struct fetch_letter *letter = &deliver->letters[i];
+
+        if (fsync(letter->fd) < 0) {
+            return fetch_why_errno(why, deliver->path);
+        }
+    }
+    for (uint32_t i = 0; i < deliver->count; i++) {
+        struct fetch_letter *letter = &deliver->letters[i];
+        int fd = letter->fd;
+
+        letter->fd = -1;
+        if (close(fd) < 0 && errno != EINTR) { /* NFS tells of a full disk only now. */
+            return fetch_why_errno(why, deliver->path);
+        }
+    }
+    return 0;
+}
+
+int fetch_maildir_commit(struct fetch_deliver *deliver, uint32_t *delivered, struct fetch_why *why)
+{
+    char name[FETCH_NAME_BYTES];
+    int error = 0;
+
+    for (uint32_t i = 0; i < deliver->count && error == 0; i++) {
+        name_of(deliver, i, name);
+        if (renameat(deliver->tmp, name, deliver->new_folder, name) < 0) {
+            error = fetch_why_errno(why, deliver->path);
+        } else {
+            (*delivered)++;
+        }
+    }
+    /* Not every file system can sync a folder; those that cannot need not. */
+    if (*delivered > 0 && fsync(deliver->new_folder) < 0 && errno != EINVAL && errno != ENOTSUP) {
+        *delivered = 0;
+        error = fetch_why_errno(why, deliver->path);
+    }
+    return error;
+}
+
+/* What is left of it in tmp/; nothing, if it was delivered. */
+void fetch_maildir_remove(struct fetch_deliver *deliver, uint32_t index)
+{
+    struct fetch_letter *letter = &deliver->letters[index];
+    char name[FETCH_NAME_BYTES];
+
+    if (letter->fd >= 0) {
+        close(letter->fd);
+        letter->fd = -1;
+    }
+    name_of(deliver, index, name);
+    (void)unlinkat(deliver->tmp, name, 0);
+}
+
+/* Marks those of the batch whose files are in that folder, whatever flags a reader has given them
+ * behind a colon. */
+static uint32_t find_in(const struct fetch_deliver *deliver, const struct fetch_seen *seen,
+                        const char *part)
+{
+    char name[FETCH_NAME_BYTES];
+    uint32_t found = 0;
+    const struct dirent *entry;
+    int fd = openat(deliver->folder, part, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+
+    if (folder == NULL) {
+        return 0;
+    }
+    while ((entry = readdir(folder)) != NULL) {
+        for (uint32_t i = 0; i < seen->batch_count; i++) {
+            size_t size;
+
+            if (entry->d_name[0] == '.') {
+                break;
+            }
+            fetch_maildir_name(deliver, i, seen->batch[i].unix_s, seen->batch[i].uid, name);
+            size = strlen(name);
+            if (strncmp(entry->d_name, name, size) == 0 &&
+                (entry->d_name[size] == '\0' || entry->d_name[size] == ':')) {
+                found |= 1u << i;
+            }
+        }
+    }
+    closedir(folder);
+    return found;
+}
+
+uint32_t fetch_maildir_resolve(struct fetch_deliver *deliver, const struct fetch_seen *seen)
+{
+    char name[FETCH_NAME_BYTES];
+
+    for (uint32_t i = 0; i < seen->batch_count; i++) {
+        fetch_maildir_name(deliver, i, seen->batch[i].unix_s, seen->batch[i].uid, name);
+        (void)unlinkat(deliver->tmp, name, 0);
+    }
+    return find_in(deliver, seen, "new") | find_in(deliver, seen, "cur");
+}
