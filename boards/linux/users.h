@@ -20,16 +20,21 @@ struct users_params {
     size_t root_count;
     uint32_t min_user_id; /* Users below it, and root, are `root`'s when no alias says otherwise. */
     const char *domain;   /* For names that stay local: rewrite_domain or the host's name. */
+    const char *host;     /* The host's own name: name@host is as good as name. NULL or "": none. */
     /* A sentence about what a file holds that cannot be had here (pipes, files, :include: of what
-     * is not there, loops), with file and line. */
+     * is not there, loops), with file and line. May be NULL. */
     void (*warn)(void *context, const char *sentence);
     void *context;
 };
 
 /* One address as a caller wrote it becomes addresses with a domain: found() for each, once.
- * Aliases apply to names without a domain, and to those with the host's own. `default:` is taken
- * when nothing else matches (msmtp). Returns how many; 0: it is to go to nobody (an alias of
- * /dev/null); E_INVALID: no address. */
+ * Aliases apply to names without a domain, and to those at localhost or the host's own; case is
+ * ignored. Without an alias, root, postmaster, mailer-daemon, nobody and users below min_user_id
+ * are `root`'s; `default:` is taken when nothing else matches (msmtp); the others get the domain. A
+ * name that leads back to itself (`root: root, me@example.com`), `\\name`, and one whose alias has
+ * nothing but what cannot be had here, are taken as if they had no alias: no mail is lost by that.
+ * Returns how many; 0: it is to go to nobody (an alias of /dev/null); E_INVALID: no address;
+ * E_SPACE: no memory. */
 MUST_CHECK int users_expand(const struct users_params *params, const char *address,
                             void (*found)(void *context, const char *address), void *context);
 
