@@ -3,7 +3,8 @@
  * A state machine that takes a list in pieces of any size, and tells each address as soon as it is
  * complete. It understands display names, quoted strings, comments (nested), groups, routes
  * (skipped), folding, domain literals, and what people write: bare names without a domain,
- * semicolons or commas in any number. Nothing is recursive, nothing allocates.
+ * semicolons or commas in any number, blanks alone between addresses that have a domain, a '>' that
+ * is missing, dots where none should be. Nothing is recursive, nothing allocates.
  *
  *     address_list_init(&list, found, context);
  *     address_list_push(&list, text, size);  ... as often as there is text
@@ -35,9 +36,16 @@ void address_list_push(struct address_list *list, const char *text, size_t size)
  * unbalanced, two words without a comma, characters that no address has). */
 MUST_CHECK unsigned address_list_end(struct address_list *list);
 
+/* Whether the last byte pushed ended an address, or none has begun since one did. */
+bool address_list_between(const struct address_list *list);
+
+/* Called by found(): how many bytes were pushed behind the last one of that address. */
+size_t address_list_behind(const struct address_list *list);
+
 /* Whether an addr-spec can be put into MAIL FROM or RCPT TO: a local part (dot-atom or quoted
- * string; UTF-8 counts as an atom's), optionally @ and a domain or an address literal, within
- * RFC 5321's sizes. */
+ * string; UTF-8 counts as an atom's), optionally @ and a domain or an address literal, of at most
+ * 254 bytes together (RFC 5321 4.5.3.1.3). A local part above 64 is none of our business: there are
+ * some, and servers that take them. */
 bool address_is_valid(const char *address);
 
 /* The part behind the last '@' that is outside quotes; NULL: there is none. */

@@ -1,0 +1,64 @@
+/* message_private.h - what message.c and message_field.c have in common. */
+#ifndef TOCSIN_NET_MESSAGE_PRIVATE_H
+#define TOCSIN_NET_MESSAGE_PRIVATE_H
+
+#include "net/message.h"
+
+#define NO_OFFSET SIZE_MAX
+
+/* Fields that mean something here. */
+enum message_id {
+    ID_NONE,
+    ID_FROM,
+    ID_SENDER,
+    ID_REPLY_TO,
+    ID_TO,
+    ID_CC,
+    ID_BCC,
+    ID_DATE,
+    ID_MESSAGE_ID,
+    ID_SUBJECT,
+    ID_DROPPED, /* Made by who delivers, or wrong once the message has been touched. */
+    ID_TRACE    /* Stands above what an earlier journey left (RFC 5322 3.6.7). */
+};
+
+#define BIT(id) (1u << (id))
+
+/* How a field's value is to be understood. */
+enum message_form {
+    FORM_TEXT,      /* Unstructured: words. */
+    FORM_TOKENS,    /* Of a grammar of its own: nothing is encoded, long lines are broken. */
+    FORM_PARAMS,    /* A value and parameters (RFC 2045 5.1, RFC 2183). */
+    FORM_ADDRESSES, /* RFC 5322 3.4. */
+};
+
+struct message_known {
+    const char *name; /* Lower case. */
+    uint8_t form, id;
+};
+
+/* The field in hand, a bounded piece of it. true: all that is in message->value is done. */
+bool message_field_step(struct message *message);
+
+/* Writing. Line ends are '\n' here, and become the message's own; a line that grows too long is
+ * broken. */
+void message_put(struct message *message, const char *bytes, size_t size);
+void message_put_string(struct message *message, const char *string);
+
+/* What came from a command line or a configuration: at most ADDRESS_BYTES of it; what is a control
+ * character or one of those barred becomes '_', so that no header line ends by it. */
+void message_put_token(struct message *message, const char *token, const char *barred);
+
+/* "Name: ", whether it is Resent- or not. */
+void message_put_name(struct message *message, bool resent, const char *name);
+
+/* A whole field of ours. A display name of NULL or "" is none. */
+void message_put_mailbox(struct message *message, bool resent, const char *field, const char *name,
+                         const char *address);
+void message_put_date(struct message *message, bool resent);
+void message_put_id(struct message *message, bool resent);
+
+/* What the first block of Resent- fields lacks; it is over. */
+void message_close_block(struct message *message);
+
+#endif
