@@ -36,6 +36,24 @@ static bool read_more(struct mailer *mailer)
     return got > 0;
 }
 
+static void rewind_message(struct mailer *mailer)
+{
+    (void)lseek(mailer->fd, 0, SEEK_SET);
+    mailer->in_at = 0;
+    mailer->in_size = 0;
+    mailer->at_end = false;
+}
+
+/* What has to be known of the whole message before it can be rewritten. */
+static void look(struct mailer *mailer)
+{
+    transcode_look_init(&mailer->look);
+    while (read_more(mailer)) {
+        transcode_look_push(&mailer->look, mailer->in, mailer->in_size);
+    }
+    (void)transcode_look_end(&mailer->look);
+}
+
 /* Up to size bytes of the message as it leaves; 0: its end. */
 static size_t body_read(struct mailer *mailer, uint8_t *out, size_t size)
 {
@@ -119,12 +137,13 @@ static bool envelope_begin(struct mailer *mailer, uint64_t now_ms)
     envelope.ret = mail->ret;
     envelope.envid = mail->envid;
     mailer->transcoding = transcode_needed(mail->flags, eight_bit_ok);
-    mailer->in_at = mailer->in_size = 0;
-    mailer->at_end = false;
+    rewind_message(mailer);
     if (mailer->transcoding) {
-        transcode_init(&mailer->transcode, mail->flags, eight_bit_ok);
+        envelope.size_bytes = 0; /* Nobody knows yet. */
+        look(mailer);
+        transcode_init(&mailer->transcode, &mailer->look, eight_bit_ok);
+        rewind_message(mailer);
     }
-    (void)lseek(mailer->fd, 0, SEEK_SET);
     mailer->mail_ms = now_ms;
     mailer->offered = smtp_message(&mailer->smtp, &envelope, now_ms) == 0;
     if (!mailer->offered) {

@@ -79,6 +79,7 @@ struct mailer {
     struct smtp_params smtp_params;
     struct session session;
     char ehlo_name[CONFIG_HOST_BYTES + 2];
+    struct transcode_look look;
     struct transcode transcode;
     uint8_t in[MAILER_READ_BYTES];
     size_t trace_skip; /* Bytes of the reply buffer that were shown. */

@@ -283,15 +283,12 @@ int settings_load(struct settings *settings, const char *file, settings_say *say
     config_explain(&reader);
     (void)text_copy(settings->config.hostname, sizeof settings->config.hostname, settings->host);
     error = push_file(&reader, &reading, &stat);
-    if (error < 0) {
-        return error;
-    }
-    if (config_end(&reader) != 0) {
-        return E_CONFIG;
+    if (error == 0) {
+        error = config_end(&reader) != 0 ? E_CONFIG : 0;
+        warn_of_mode(&reading, &settings->config, &stat);
     }
     settle(settings, &reader, home);
-    warn_of_mode(&reading, &settings->config, &stat);
-    return 0;
+    return error;
 }
 
 int settings_load_more(const char *file, struct config *config, settings_say *say, void *context)

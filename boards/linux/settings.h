@@ -32,7 +32,8 @@ struct settings {
 typedef void settings_say(void *context, const char *sentence);
 
 /* file: of -C, or NULL. E_MISSING: there is none anywhere; E_CONFIG: it has errors (each was said);
- * E_IO: it cannot be read. A file with a secret that others may read is warned about. */
+ * E_IO: it cannot be read. The rest of settings then is what could be had, so that a mail can be
+ * kept. A file with a secret that others may read is warned about. */
 MUST_CHECK int settings_load(struct settings *settings, const char *file, settings_say *say,
                              void *context);
 

@@ -1,0 +1,376 @@
+#include "boards/linux/submission.h"
+
+#include "net/address.h"
+#include "net/posix/link_posix.h"
+#include "net/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define OUT_BYTES 8192
+
+static void warn(struct submission *submission, const char *sentence)
+{
+    submission->params.warn(submission->params.context, sentence);
+}
+
+/* Keeps the first error, with its words. */
+static int fail(struct submission *submission, int error, const char *problem)
+{
+    if (submission->error == 0) {
+        submission->error = error;
+        (void)text_copy(submission->problem, sizeof submission->problem, problem);
+    }
+    return error;
+}
+
+/* ---- lists of addresses ---- */
+
+static int list_add(struct submission_list *list, const char *address)
+{
+    if (list->count == list->room) {
+        size_t room = list->room == 0 ? 16 : list->room * 2;
+        char **item = room > SPOOL_RCPT_MAX * 2 ? NULL : realloc(list->item, room * sizeof *item);
+
+        if (item == NULL) {
+            return E_SPACE;
+        }
+        list->item = item;
+        list->room = room;
+    }
+    list->item[list->count] = strdup(address);
+    if (list->item[list->count] == NULL) {
+        return E_SPACE;
+    }
+    list->count++;
+    return 0;
+}
+
+static void list_free(struct submission_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        free(list->item[i]);
+    }
+    free(list->item);
+    memset(list, 0, sizeof *list);
+}
+
+/* A mailbox at last: added to the mail unless it is there. */
+static void add_mailbox(void *context, const char *address)
+{
+    struct submission *submission = context;
+    struct spool_mail *mail = &submission->mail;
+
+    for (size_t i = 0; i < mail->rcpt_count; i++) {
+        if (text_equal_nocase(mail->rcpt[i].address, address)) {
+            return;
+        }
+    }
+    if (spool_mail_rcpt(mail, address, submission->notify) < 0) {
+        (void)fail(submission, E_SPACE, "too many recipients");
+    }
+}
+
+/* One address as it was written. */
+static void add_address(void *context, const char *address)
+{
+    struct submission *submission = context;
+
+    if (users_expand(&submission->users, address, add_mailbox, submission) < 0) {
+        char sentence[ADDRESS_BYTES + 64];
+
+        (void)text_print(sentence, sizeof sentence, "not an address: %s", address);
+        warn(submission, sentence);
+    }
+}
+
+int submission_rcpt(struct submission *submission, const char *list, const char *notify)
+{
+    size_t before = submission->mail.rcpt_count;
+    struct address_list addresses;
+
+    submission->notify = notify;
+    address_list_init(&addresses, add_address, submission);
+    address_list_push(&addresses, list, strlen(list));
+    if (address_list_end(&addresses) > 0) {
+        char sentence[ADDRESS_BYTES + 64];
+
+        (void)text_print(sentence, sizeof sentence, "not an address: %s", list);
+        warn(submission, sentence);
+    }
+    return (int)(submission->mail.rcpt_count - before);
+}
+
+/* The message filter tells an address of the header. */
+static void header_address(void *context, enum message_field field, bool resent,
+                           const char *address)
+{
+    struct submission *submission = context;
+    bool recipient = field == MESSAGE_TO || field == MESSAGE_CC || field == MESSAGE_BCC;
+
+    if (submission->params.header_recipients && recipient &&
+        list_add(resent ? &submission->again : &submission->to, address) < 0) {
+        (void)fail(submission, E_SPACE, "too many recipients");
+    }
+}
+
+/* ---- who sends ---- */
+
+static bool has_domain(const char *address)
+{
+    return address_domain(address) != NULL;
+}
+
+/* `-f`, else the user's line in revaliases, else `from`, else the login at the server if that is an
+ * address, else the user here. */
+static void choose_sender(struct submission *submission)
+{
+    const struct settings *settings = submission->params.settings;
+    const struct config *config = &settings->config;
+    const char *given = submission->params.sender;
+    char *out = submission->address;
+    size_t size = sizeof submission->address;
+    int found = 0;
+
+    if (given != NULL && given[0] != '\0' && address_is_valid(given)) {
+        (void)text_print(out, size, "%s%s%s", given, has_domain(given) ? "" : "@",
+                         has_domain(given) ? "" : settings->domain);
+        return;
+    }
+    found = users_sender(&submission->users, settings->user, out, size, submission->revaliases_hub,
+                         sizeof submission->revaliases_hub);
+    if (found > 0) {
+        return;
+    }
+    if (config->from[0] != '\0') {
+        (void)text_copy(out, size, config->from);
+    } else {
+        (void)text_print(out, size, "%s@%s", settings->user, settings->domain);
+    }
+}
+
+static void choose_name(struct submission *submission)
+{
+    const struct settings *settings = submission->params.settings;
+    const char *name = submission->params.full_name != NULL    ? submission->params.full_name
+                       : settings->config.from_name[0] != '\0' ? settings->config.from_name
+                                                               : settings->full_name;
+
+    (void)text_copy(submission->name, sizeof submission->name, name);
+}
+
+/* Unique by time, process and dice. */
+static void make_message_id(struct submission *submission)
+{
+    uint32_t dice = 0;
+
+    (void)!posix_random(&dice, sizeof dice);
+    (void)text_print(submission->message_id, sizeof submission->message_id, "%u.%u.%u.%u@%s",
+                     (unsigned)(posix_unix_ms() / 1000), (unsigned)(posix_unix_ms() % 1000),
+                     (unsigned)getpid(), (unsigned)dice, submission->params.settings->host);
+}
+
+static int32_t zone_minutes(time_t now)
+{
+    struct tm local;
+
+    return localtime_r(&now, &local) == NULL ? 0 : (int32_t)(local.tm_gmtoff / 60);
+}
+
+/* ---- the message ---- */
+
+static int temporary_file(struct submission *submission)
+{
+    char path[] = "/tmp/tocsin-XXXXXX";
+    int fd = mkostemp(path, O_CLOEXEC);
+
+    if (fd < 0) {
+        return fail(submission, E_IO, "/tmp: no temporary file can be made there");
+    }
+    (void)unlink(path);
+    submission->fd = fd;
+    return 0;
+}
+
+int submission_begin(struct submission *submission, const struct submission_params *params)
+{
+    const struct config *config = &params->settings->config;
+    struct message_params message = {0};
+
+    memset(submission, 0, offsetof(struct submission, message));
+    submission->params = *params;
+    submission->fd = -1;
+    submission->users = (struct users_params){
+        .aliases = config->aliases,
+        .revaliases = config->revaliases,
+        .root = submission->root,
+        .root_count = config_to(config, submission->root, CONFIG_TO_MAX),
+        .min_user_id = config->min_user_id,
+        .domain = params->settings->domain,
+        .warn = params->warn,
+        .context = params->context,
+    };
+    choose_sender(submission);
+    choose_name(submission);
+    make_message_id(submission);
+    message.from = submission->address;
+    message.from_name = submission->name;
+    message.from_name_forced = params->full_name != NULL;
+    message.from_override = config->from_line_override == 1;
+    message.domain = params->settings->domain;
+    message.message_id = submission->message_id;
+    message.unix_s = posix_unix_ms() / 1000;
+    message.zone_minutes = zone_minutes((time_t)message.unix_s);
+    message.found = header_address;
+    message.context = submission;
+    message_init(&submission->message, &message);
+    transcode_look_init(&submission->look);
+    if (params->spool != NULL) {
+        int error = spool_draft_begin(params->spool, &submission->draft);
+
+        return error < 0 ? fail(submission, error, params->spool->problem) : 0;
+    }
+    return temporary_file(submission);
+}
+
+static int write_all(int fd, const uint8_t *bytes, size_t size)
+{
+    while (size > 0) {
+        ssize_t put = write(fd, bytes, size);
+
+        if (put < 0 && errno != EINTR) {
+            return errno == ENOSPC || errno == EDQUOT ? E_SPACE : E_IO;
+        }
+        if (put > 0) {
+            bytes += put;
+            size -= (size_t)put;
+        }
+    }
+    return 0;
+}
+
+/* Takes what the filter has ready to its place. */
+static int drain(struct submission *submission)
+{
+    uint8_t out[OUT_BYTES];
+    size_t size;
+    int error = submission->error;
+
+    while ((size = message_read(&submission->message, out, sizeof out)) > 0 && error == 0) {
+        transcode_look_push(&submission->look, out, size);
+        if (submission->params.spool != NULL) {
+            error = spool_draft_write(submission->params.spool, &submission->draft, out, size);
+        } else {
+            error = write_all(submission->fd, out, size);
+            submission->mail.size_bytes += size;
+        }
+        if (error < 0) {
+            return fail(submission, error,
+                        submission->params.spool != NULL ? submission->params.spool->problem
+                                                         : "/tmp: the message cannot be written");
+        }
+    }
+    return error;
+}
+
+int submission_write(struct submission *submission, const uint8_t *bytes, size_t size)
+{
+    while (size > 0 && submission->error == 0) {
+        size_t taken = message_push(&submission->message, bytes, size);
+
+        bytes += taken;
+        size -= taken;
+        (void)drain(submission);
+    }
+    return submission->error;
+}
+
+/* Resent- fields, where there are any, are the ones that count (RFC 5322 3.6.6). */
+static void take_header_recipients(struct submission *submission)
+{
+    const struct submission_list *list =
+        message_seen(&submission->message)->has_resent ? &submission->again : &submission->to;
+
+    submission->notify = NULL;
+    for (size_t i = 0; i < list->count; i++) {
+        add_address(submission, list->item[i]);
+    }
+}
+
+static char *copy(const char *text)
+{
+    return text != NULL ? strdup(text) : NULL;
+}
+
+int submission_commit(struct submission *submission)
+{
+    struct spool_mail *mail = &submission->mail;
+    const struct message_seen *seen = message_seen(&submission->message);
+    bool null_sender = submission->params.sender != NULL && submission->params.sender[0] == '\0';
+    int error;
+
+    message_end(&submission->message);
+    error = drain(submission);
+    if (error < 0) {
+        return error;
+    }
+    take_header_recipients(submission);
+    if (submission->error < 0) {
+        return submission->error;
+    }
+    if (mail->rcpt_count == 0) {
+        return fail(submission, E_MISSING, "nobody is to get this mail: no recipient was given");
+    }
+    mail->from = strdup(null_sender ? "" : submission->address);
+    mail->message_id = strdup(seen->message_id_given ? seen->message_id : submission->message_id);
+    mail->sender_name = copy(submission->params.settings->user);
+    mail->ret = copy(submission->params.ret);
+    mail->envid = copy(submission->params.envid);
+    mail->flags = transcode_look_end(&submission->look);
+    if (mail->from == NULL || mail->message_id == NULL) {
+        return fail(submission, E_SPACE, "out of memory");
+    }
+    if (submission->params.spool == NULL) {
+        mail->queued_unix_ms = posix_unix_ms();
+        return 0;
+    }
+    error = spool_draft_commit(submission->params.spool, &submission->draft, mail);
+    if (error < 0) {
+        return fail(submission, error, submission->params.spool->problem);
+    }
+    submission->committed = true;
+    return 0;
+}
+
+void submission_send(struct submission *submission, struct mailer_outcome *outcome)
+{
+    struct mailer_params params = {
+        .settings = submission->params.settings,
+        .spool = submission->params.spool,
+        .log = submission->params.log,
+        .trace_fd = submission->params.trace_fd,
+    };
+
+    if (submission->params.spool != NULL) {
+        mailer_run(&params, MAILER_CALL, submission->mail.id, outcome);
+    } else {
+        mailer_send_now(&params, &submission->mail, submission->fd, outcome);
+    }
+}
+
+void submission_end(struct submission *submission)
+{
+    if (submission->params.spool != NULL && !submission->committed) {
+        spool_draft_drop(submission->params.spool, &submission->draft);
+    }
+    if (submission->fd >= 0) {
+        (void)close(submission->fd);
+    }
+    spool_mail_free(&submission->mail);
+    list_free(&submission->to);
+    list_free(&submission->again);
+}
