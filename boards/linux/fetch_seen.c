@@ -521,17 +521,16 @@ int fetch_seen_commit(struct fetch_seen *seen, uint32_t delivered, struct fetch_
     return error;
 }
 
-int fetch_seen_gone(struct fetch_seen *seen, const char *uid, struct fetch_why *why)
+void fetch_seen_gone(struct fetch_seen *seen, const char *uid, struct fetch_why *why)
 {
     char line[LINE_BYTES];
     uint32_t *note = find(seen, uid, NOTE_LISTED | NOTE_GONE | NOTE_NEW, NOTE_LISTED);
 
-    if (note == NULL) {
-        return 0;
+    if (note != NULL) {
+        *note |= NOTE_GONE;
+        seen->known--;
+        (void)add_line(seen, line, text_print(line, sizeof line, "- %s\n", uid), why);
     }
-    *note |= NOTE_GONE;
-    seen->known--;
-    return add_line(seen, line, text_print(line, sizeof line, "- %s\n", uid), why);
 }
 
 /* ---- the file anew ---- */
@@ -613,7 +612,7 @@ static int write_anew(struct fetch_seen *seen, struct fetch_why *why)
     return 0;
 }
 
-int fetch_seen_tidy(struct fetch_seen *seen, struct fetch_why *why)
+void fetch_seen_tidy(struct fetch_seen *seen, struct fetch_why *why)
 {
     uint32_t useful = seen->known;
     int error = write_out(seen, why);
@@ -629,7 +628,6 @@ int fetch_seen_tidy(struct fetch_seen *seen, struct fetch_why *why)
         }
     }
     if (error == 0 && seen->lines > useful + WASTE_MIN && seen->lines > 2 * useful) {
-        error = write_anew(seen, why);
+        (void)write_anew(seen, why);
     }
-    return error;
 }

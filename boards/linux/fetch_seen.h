@@ -91,11 +91,10 @@ MUST_CHECK int fetch_seen_intend(struct fetch_seen *seen, bool sync, struct fetc
 MUST_CHECK int fetch_seen_commit(struct fetch_seen *seen, uint32_t delivered,
                                  struct fetch_why *why);
 
-/* The server has deleted it. Written, but not synced: a crash may lead to its line being there a
- * little longer. */
-MUST_CHECK int fetch_seen_gone(struct fetch_seen *seen, const char *uid, struct fetch_why *why);
+/* The server has deleted it. Not synced: after a crash it may be remembered a little longer. */
+void fetch_seen_gone(struct fetch_seen *seen, const char *uid, struct fetch_why *why);
 
 /* After a whole listing: writes what is buffered, and the file anew if that is worth it. */
-MUST_CHECK int fetch_seen_tidy(struct fetch_seen *seen, struct fetch_why *why);
+void fetch_seen_tidy(struct fetch_seen *seen, struct fetch_why *why);
 
 #endif
