@@ -437,3 +437,10 @@ void flash_file_close(struct flash_file *file)
     explicit_bzero(file->block, sizeof file->block);
     file->at = NO_BLOCK;
 }
+
+uint32_t flash_file_owner(const struct flash_file *file)
+{
+    struct stat stat_;
+
+    return fstat(file->fd, &stat_) == 0 ? (uint32_t)stat_.st_uid : 0;
+}

@@ -40,6 +40,9 @@ struct flash_file {
 MUST_CHECK int flash_file_open(struct flash_file *file, const char *path);
 void flash_file_close(struct flash_file *file);
 
+/* User id of its owner. */
+uint32_t flash_file_owner(const struct flash_file *file);
+
 /* Holds the syncs back while a text is written that does not count yet; _sync() ends it: E_IO. */
 void flash_file_hold(struct flash_file *file);
 MUST_CHECK int flash_file_sync(struct flash_file *file);

@@ -1,0 +1,314 @@
+#include "boards/linux/device.h"
+
+#include "boards/linux/device_app.h"
+#include "boards/linux/host.h"
+#include "boards/linux/reply.h"
+#include "firmware/mute.h"
+#include "net/text.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ASK_MS_MAX 30000     /* For the flash to be free, or somebody to answer. */
+#define ASK_STEP_MS 20
+#define ALONE_MS_MAX 3600000 /* Without total_timeout. */
+#define ELLIPSIS "\xE2\x80\xA6"
+
+/* ---- a command without a daemon ---- */
+
+static struct one_shot {
+    jmp_buf reset; /* `config commit`, `reboot`. */
+    struct reply reply;
+    bool stopped; /* By a signal. */
+} one_shot;
+
+static void own_line(void *context, const char *line)
+{
+    (void)context;
+    if (!one_shot.reply.ended) {
+        reply_line(&one_shot.reply, line);
+    }
+}
+
+__attribute__((noreturn)) static void ends_here(enum reset_cause why)
+{
+    (void)why;
+    longjmp(one_shot.reset, 1);
+}
+
+static bool word_is(const char *line, const char *word)
+{
+    size_t length = strlen(word);
+
+    return text_starts_nocase(line, word) && (line[length] == ' ' || line[length] == '\0');
+}
+
+/* Whether mail follows from it. */
+static enum device_kind kind_of(const char *line)
+{
+    return word_is(line, "alert") || word_is(line, "test") || word_is(line, "poll") ||
+                   word_is(line, "report send") || word_is(line, "queue retry")
+               ? DEVICE_SENDS
+               : DEVICE_LOOKS;
+}
+
+/* Nothing more can be done now. */
+static bool is_done(void)
+{
+    struct app *app = &device.app;
+    enum sender_stage stage;
+
+    if (one_shot.stopped || device.control.yield) {
+        return !app->sender.running;
+    }
+    return one_shot.reply.ended && device.control.pending == NULL && !app->sender.running &&
+           !app->poller.running && !app->poller.wanted &&
+           (app_blocked(app, &stage) != NULL ||
+            sender_try_ms(&app->sender) > board.millis()) &&
+           !control_busy(&device.control);
+}
+
+static void step(void)
+{
+    uint32_t app_ms;
+
+    while (device_signal() != 0) {
+        one_shot.stopped = true;
+    }
+    device_follow();
+    if (control_poll(&device.control, board.millis()) || app_poll(&device.app)) {
+        return;
+    }
+    app_ms = app_sleep_ms_max(&device.app);
+    device_wait(NULL, 0, app_ms);
+}
+
+static void step_until_done(uint64_t end_ms)
+{
+    bool idle = false; /* Twice in a row: what one poll brought about shows in the next. */
+
+    while (board.millis() < end_ms) {
+        bool done = is_done();
+
+        if (done && (idle || one_shot.stopped || device.control.yield)) {
+            return;
+        }
+        idle = done;
+        step();
+    }
+}
+
+/* Sends what is due, and serves other commands meanwhile. */
+static void run_loop(void)
+{
+    uint32_t total_s = device.settings->config.total_timeout_s;
+    uint64_t end_ms = total_s != 0 ? total_s * UINT64_C(1000) : ALONE_MS_MAX;
+
+    step_until_done(end_ms);
+    /* Who has connected by now gets his answer; who comes later finds the flash free. */
+    control_shut(&device.control);
+    (void)control_poll(&device.control, board.millis());
+    step_until_done(end_ms);
+}
+
+/* What became of the alert, in the end. */
+static void tell_outcome(void)
+{
+    struct reply *reply = &one_shot.reply;
+    struct app *app = &device.app;
+    const char *why = app->sender.last_error;
+    enum sender_stage stage;
+    struct queue_item item;
+
+    if (!reply->ok || reply->alert == 0) {
+        return;
+    }
+    if (!queue_find(&app->queue, reply->alert, &item)) {
+        reply->code = EX_OK; /* It has left. */
+        return;
+    }
+    if (why[0] == '\0') {
+        why = app_blocked(app, &stage);
+    }
+    why = why == NULL ? "it is not due yet" : why;
+    if (item.volatile_) {
+        reply_complain("alert %u could not be sent, nor kept in %s, and is lost: %s",
+                       (unsigned)reply->alert, device.path, why);
+        reply->code = EX_TEMPFAIL;
+    } else if (item.refused) {
+        reply_complain("alert %u is kept, but not tried again before `tocsin queue retry`: %s",
+                       (unsigned)reply->alert, why);
+        reply->code = EX_UNAVAILABLE;
+    } else {
+        reply_complain("alert %u has not left, and is kept in %s: it leaves with the next command, "
+                       "or by `tocsin daemon`: %s",
+                       (unsigned)reply->alert, device.path, why);
+        reply->code = EX_OK;
+    }
+}
+
+static int run_here(struct settings *settings, const char *line)
+{
+    static const int ends[] = {SIGTERM, SIGINT, SIGHUP};
+    uint32_t owner = flash_file_owner(&board_host.file);
+
+    memset(&one_shot.reply, 0, sizeof one_shot.reply);
+    one_shot.reply.code = EX_TEMPFAIL;
+    control_init(&device.control, &device.app, false, owner);
+    device.control.own_line = own_line;
+    board_host.reset = ends_here;
+    if (device.kind == DEVICE_SENDS) {
+        if (control_open(&device.control, settings->config.state) < 0) {
+            reply_complain("%s/" CONTROL_FILE ": %s; other commands have to wait for this one",
+                           settings->config.state, strerror(errno));
+        }
+        if (device_catch_signals(ends, sizeof ends / sizeof ends[0]) < 0) {
+            reply_complain("%s", strerror(errno));
+        }
+    }
+    if (setjmp(one_shot.reset) == 0) {
+        device_start(RESET_COMMAND);
+        control_run(&device.control, line, getuid() == 0 || getuid() == owner);
+        if (device.kind == DEVICE_SENDS || device.app.reboot_ms != 0 || !one_shot.reply.ended) {
+            run_loop();
+        }
+    }
+    tell_outcome();
+    policy_flush(&device.app.policy, board.millis());
+    mute_flush(&device.app);
+    control_close(&device.control);
+    device_end();
+    flash_file_close(&board_host.file);
+    return one_shot.reply.code;
+}
+
+/* ---- by whoever has the flash ---- */
+
+static int cannot_ask(const struct settings *settings)
+{
+    int code = errno == EACCES || errno == EPERM ? EX_NOPERM : EX_UNAVAILABLE;
+
+    reply_complain("%s/" CONTROL_FILE ": %s", settings->config.state, strerror(errno));
+    return code;
+}
+
+int device_command(struct settings *settings, const char *line)
+{
+    const struct timespec pause = {.tv_nsec = ASK_STEP_MS * 1000000L};
+    uint64_t end_ms = posix_monotonic_ms() + ASK_MS_MAX;
+    struct reply reply;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    line += strspn(line, " \t");
+    do {
+        int error;
+        int code;
+
+        memset(&reply, 0, sizeof reply);
+        error = reply_ask(&reply, settings->config.state, line);
+        if (error == 0) {
+            return reply.code;
+        }
+        if (error == E_IO && errno != ENOENT) {
+            return cannot_ask(settings);
+        }
+        /* Nobody, or one that ended before it had answered: perhaps it was not even read. */
+        code = device_take(settings, kind_of(line), 0);
+        if (code == EX_OK) {
+            return run_here(settings, line);
+        }
+        if (code != EX_TEMPFAIL) {
+            return code;
+        }
+        (void)nanosleep(&pause, NULL);
+    } while (posix_monotonic_ms() < end_ms);
+    reply_complain("%s, and does not answer", board_host.file.problem);
+    return EX_TEMPFAIL;
+}
+
+/* ---- words ---- */
+
+/* A line is one: what would end it, or steer a terminal, becomes a blank. */
+static void add_word(struct text *text, const char *bytes, size_t size)
+{
+    text_add_printable(text, bytes, size);
+}
+
+static bool add_input(struct text *text)
+{
+    char bytes[1024];
+    size_t fill = 0;
+    ssize_t got;
+
+    /* All of it is read, so that who writes it is not stopped by a closed pipe. */
+    while ((got = read(STDIN_FILENO, bytes + fill, sizeof bytes - fill)) != 0) {
+        if (got < 0 && errno != EINTR) {
+            return false;
+        }
+        fill += got > 0 ? (size_t)got : 0;
+        if (fill == sizeof bytes) {
+            fill -= 4; /* Not in the middle of a character: what is cut here is cut anyway. */
+            add_word(text, bytes, fill);
+            memmove(bytes, bytes + fill, 4);
+            fill = 4;
+        }
+    }
+    while (fill > 0 && (bytes[fill - 1] == '\n' || bytes[fill - 1] == '\r')) {
+        fill--;
+    }
+    add_word(text, bytes, fill);
+    return true;
+}
+
+int device_words(struct settings *settings, size_t count, const char *const words[])
+{
+    char line[CONTROL_LINE_BYTES];
+    struct text text = text_begin(line, sizeof line);
+    bool alert = count > 2 && text_equal_nocase(words[0], "alert");
+    size_t begin = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0) {
+            text_add_char(&text, ' ');
+        }
+        begin = i == 2 ? text.length : begin;
+        if (alert && i == 2 && count == 3 && strcmp(words[i], "-") == 0) {
+            if (!add_input(&text)) {
+                reply_complain("standard input: %s", strerror(errno));
+                return EX_NOINPUT;
+            }
+        } else {
+            add_word(&text, words[i], strlen(words[i]));
+        }
+    }
+    if (alert && (text.cut || text.length - begin > ALERT_TEXT_BYTES - 1)) {
+        char short_text[ALERT_TEXT_BYTES - (sizeof ELLIPSIS - 1)];
+        struct text cut = text_begin(short_text, sizeof short_text);
+
+        text_add_printable(&cut, line + begin, text.length - begin);
+        text = text_begin(line + begin, sizeof line - begin);
+        text_add_bytes(&text, short_text, cut.length);
+        text_add(&text, ELLIPSIS);
+    } else if (text.cut) {
+        reply_complain("the command is too long");
+        return EX_USAGE;
+    }
+    return device_command(settings, line);
+}
+
+int device_console(struct settings *settings)
+{
+    int error = reply_console(settings->config.state);
+
+    if (error == E_MISSING || (error == E_IO && errno == ENOENT)) {
+        reply_complain("no daemon is running: start `tocsin daemon`, or give a command at once, as "
+                       "in `tocsin status`");
+        return EX_UNAVAILABLE;
+    }
+    return error < 0 ? cannot_ask(settings) : EX_OK;
+}

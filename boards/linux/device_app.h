@@ -1,0 +1,66 @@
+/* device_app.h - the app, hosted: what the daemon (daemon.c) and a command without one (device.c)
+ * share. */
+#ifndef TOCSIN_BOARDS_LINUX_DEVICE_APP_H
+#define TOCSIN_BOARDS_LINUX_DEVICE_APP_H
+
+#include "boards/linux/control.h"
+#include "boards/linux/network.h"
+#include "boards/linux/settings.h"
+#include "boards/linux/trust.h"
+#include "firmware/app.h"
+#include "net/posix/link_posix.h"
+
+#include <poll.h>
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum device_kind {
+    DEVICE_DAEMON, /* All that the app does. */
+    DEVICE_SENDS,  /* A command that leads to mail: sends what is due, and nothing else. */
+    DEVICE_LOOKS   /* One that does not: no session is begun. */
+};
+
+/* One a process. */
+struct device {
+    struct settings *settings;
+    enum device_kind kind;
+    char path[320];         /* Of the flash. */
+    char notice[512];       /* What a person should know of the start; "": nothing. */
+    char problem[512];      /* Why no mail can be sent; the app borrows it. */
+    uint64_t secrets_ms;    /* When to try again to get the passwords; 0: they are there. */
+    int64_t clock_ms;       /* Time of day less uptime, as the app knows it. */
+    volatile int signal_in; /* Where a signal's handler writes its number, */
+    int signals;            /* and where it is read. */
+    struct trust trust;
+    struct network network;
+    struct control control;
+    struct link_posix link;
+    struct app app;
+};
+
+extern struct device device;
+
+/* Takes the flash: waits up to wait_ms while another process has it, asking a one-shot process to
+ * end. 0, or an exit code after a sentence on standard error. */
+MUST_CHECK int device_take(struct settings *settings, enum device_kind kind, uint32_t wait_ms);
+
+/* Brings the configuration into the slot, and the app to life. */
+void device_start(enum reset_cause cause);
+
+/* The app is to leave no trace in memory or on the network; the flash stays. */
+void device_end(void);
+
+/* The clock and the passwords, as far as they have changed. */
+void device_follow(void);
+
+/* Waits until something can go on: the link, clients, signals, or `more`, whose revents are filled
+ * (`count` at most 8). */
+void device_wait(struct pollfd *more, size_t count, uint32_t timeout_ms);
+
+/* Signals from here on only wake device_wait(); reads the next one that came, 0: none. */
+MUST_CHECK int device_catch_signals(const int *numbers, size_t count);
+int device_signal(void);
+
+#endif
