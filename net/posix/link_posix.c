@@ -530,6 +530,15 @@ struct link *link_posix_init(struct link_posix *link, link_posix_host *host, voi
     return (struct link *)(void *)link;
 }
 
+const char *link_posix_address_text(const struct link_posix *link, size_t index, char *out)
+{
+    if (index >= link->count) {
+        return NULL;
+    }
+    resolve_show(&link->address[index], 0, out);
+    return out;
+}
+
 /* ---- Waiting ---- */
 
 /* Adds what the link waits for; returns how many. *timeout_ms becomes shorter if need be. */

@@ -31,7 +31,8 @@
 #include <stdint.h>
 
 #define LINK_POSIX_ADDRESS_MAX 8
-#define LINK_POSIX_MORE_MAX 24 /* Descriptors that a caller may wait for besides. */
+#define LINK_POSIX_TEXT_BYTES 72 /* An address with interface and port. */
+#define LINK_POSIX_MORE_MAX 24   /* Descriptors that a caller may wait for besides. */
 
 /* A name that needs no resolver (the configuration's `host` lines): its IPv4 address in network
  * byte order. */
@@ -47,6 +48,10 @@ struct link *link_posix_init(struct link_posix *link, link_posix_host *host, voi
  * there end it at once. So does a state that link_state() has not told yet, and EINTR. */
 void link_posix_wait(struct link_posix *link, bool want_rx, struct pollfd *more, size_t count,
                      int timeout_ms);
+
+/* Address `index` of the host as text, for people, once the name is resolved; out has room for
+ * LINK_POSIX_TEXT_BYTES. NULL: there are no more. */
+const char *link_posix_address_text(const struct link_posix *link, size_t index, char *out);
 
 /* Milliseconds of a monotonic clock, and of the time of day. */
 uint64_t posix_monotonic_ms(void);

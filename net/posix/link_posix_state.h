@@ -7,7 +7,6 @@
 
 #define LINK_POSIX_TX_BYTES 33280u /* Two of the largest TLS records: one write of a turn. */
 #define LINK_POSIX_RX_BYTES 32768u
-#define LINK_POSIX_PEER_BYTES 72u /* "[", an address, "%", an interface, "]:", a port. */
 
 struct link_posix_address {
     uint8_t family;    /* 4 or 6. */
@@ -45,7 +44,7 @@ struct link_posix {
     link_posix_host *host;
     void *context;
     const char *error_text;
-    char peer[LINK_POSIX_PEER_BYTES];
+    char peer[LINK_POSIX_TEXT_BYTES];
     size_t tx_at, tx_size; /* Unsent bytes of tx. */
     size_t rx_at, rx_size; /* Unread bytes of rx. */
     uint8_t tx[LINK_POSIX_TX_BYTES];

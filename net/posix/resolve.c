@@ -113,7 +113,7 @@ int resolve_known(const char *host, struct link_posix_address *address)
 
 void resolve_show(const struct link_posix_address *address, uint16_t port, char *out)
 {
-    struct text text = text_begin(out, LINK_POSIX_PEER_BYTES);
+    struct text text = text_begin(out, LINK_POSIX_TEXT_BYTES);
     char number[INET6_ADDRSTRLEN];
     char zone[IF_NAMESIZE];
 
@@ -121,21 +121,15 @@ void resolve_show(const struct link_posix_address *address, uint16_t port, char 
                   sizeof number) == NULL) {
         number[0] = '\0';
     }
-    if (address->family == 4) {
-        text_add(&text, number);
-    } else {
-        text_format(&text, "[%s", number);
-        if (address->scope != 0) {
-            text_add_char(&text, '%');
-            if (if_indextoname(address->scope, zone) != NULL) {
-                text_add(&text, zone);
-            } else {
-                text_add_u32(&text, address->scope);
-            }
-        }
-        text_add_char(&text, ']');
+    text_format(&text, "%s%s", address->family == 6 && port != 0 ? "[" : "", number);
+    if (address->scope != 0 && if_indextoname(address->scope, zone) != NULL) {
+        text_format(&text, "%%%s", zone);
+    } else if (address->scope != 0) {
+        text_format(&text, "%%%u", (unsigned)address->scope);
     }
-    text_format(&text, ":%u", (unsigned)port);
+    if (port != 0) {
+        text_format(&text, "%s:%u", address->family == 6 ? "]" : "", (unsigned)port);
+    }
 }
 
 static bool take_address(const struct sockaddr *from, struct link_posix_address *address)

@@ -27,7 +27,8 @@ const char *resolve_text(int error);
 /* The system's resolver: what a link's `lookup` is. */
 void resolve_system(const char *name, struct link_posix_answer *answer);
 
-/* "192.0.2.1" or "[2001:db8::1%eth0]"; out has room for LINK_POSIX_PEER_BYTES. */
+/* "192.0.2.1:25" or "[2001:db8::1%eth0]:25", or the address alone with port 0; out has room for
+ * LINK_POSIX_TEXT_BYTES. */
 void resolve_show(const struct link_posix_address *address, uint16_t port, char *out);
 
 #endif
