@@ -578,7 +578,7 @@ static int run(struct serverinfo *info, const struct arguments *arguments)
     const struct config *config = &info->settings->config;
     uint8_t seed[RANDOM_SEED_BYTES];
 
-    if (posix_random(seed, sizeof seed) < 0) {
+    if (posix_random(seed, sizeof seed) != 0) {
         row("failed", "the kernel gives no random numbers");
         return EX_OSERR;
     }
