@@ -61,7 +61,7 @@ static void state_save(struct mailer *mailer, struct mailer_state *state, int er
     memcpy(state->full_unix_ms, mailer->limits.full_unix_ms, sizeof state->full_unix_ms);
     state->failed_unix_ms = error != 0 ? unix_ms : 0;
     (void)text_copy(state->text, sizeof state->text, error != 0 ? why : "");
-    (void)spool_state_write(mailer->params.spool, state, sizeof *state);
+    (void)!spool_state_write(mailer->params.spool, state, sizeof *state);
 }
 
 /* ---- the list ---- */

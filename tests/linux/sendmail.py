@@ -1,0 +1,509 @@
+#!/usr/bin/env python3
+"""sendmail of the Linux program against real servers, good and hostile, called as other programs call it."""
+import email
+import email.policy
+import re
+import resource
+import smtplib
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from program import DOMAIN, DROP, HOST, SILENT, main, test, wait_for  # noqa: E402
+
+
+def body_of(raw):
+    """The body as it came, with LF."""
+    return raw.partition(b"\r\n\r\n")[2].replace(b"\r\n", b"\n") if b"\r\n\r\n" in raw else raw.partition(b"\n\n")[2]
+
+
+def decoded(raw):
+    """The body's bytes as a mail reader has them."""
+    return email.message_from_bytes(raw, policy=email.policy.default).get_payload(decode=True)
+
+
+# ---- the message ----
+
+@test("recipients-on-the-line-postfix", server="postfix")
+@test("recipients-on-the-line-exim", server="exim")
+def recipients_on_the_line(case, server):
+    case.config(case.servers.named(server).port("implicit"))
+    case.sendmail("-i", case.address, case.address2, code=0)
+    for box in (case.box, case.box2):
+        mail = case.mails(box)[0]
+        case.expect(mail["Subject"] == "a test" and mail["From"] and mail["Date"] and mail["Message-ID"], str(mail))
+    case.expect(not case.queued(), "nothing is left")
+
+
+@test("recipients-in-the-header")
+def recipients_in_the_header(case):
+    """-t: To, Cc and Bcc; Bcc does not travel."""
+    case.config(case.servers.exim.port("starttls"), "starttls")
+    text = (f"To: \"A (b)\" <{case.address}>,\n  undisclosed: {case.address2};\n"
+            f"bcc: nobody-else@{DOMAIN},\n\t{case.box2}@{DOMAIN}\nSubject: x\n\nbody\n")
+    case.sendmail("-t", "-oi", text=text)
+    mails = [case.mails(case.box)[0], case.mails(case.box2)[0]]
+    case.expect(all(mail["Bcc"] is None and "nobody-else" not in str(mail) for mail in mails), "no Bcc")
+
+
+BODIES = {
+    "dots": b".\n..\n.x\n. \n..end\n",
+    "blanks": b"trailing \nand\t\n \n\n\n",
+    "long": b"a" * 5000 + b"\nshort\n" + b"b" * 998 + b"\n" + b"c" * 999 + b"\n",
+    "eight-bit": "grün — да\n".encode() * 20,
+    "latin": "gr\xfcn\n".encode("latin-1"),
+    "zero": b"a\0b\nc\n",
+    "bare-cr": b"a\rb\nc\r\rd\n",
+    "from": b"From me\n>From you\nFrom\n",
+    "empty": b"",
+    "binary": bytes(range(256)) * 40 + b"\n",
+}
+
+
+@test("bodies", eight_bit=True)
+@test("bodies-without-8bitmime", eight_bit=False)
+def bodies(case, eight_bit):
+    """What the message held is what a reader gets, whatever it is and whatever the server takes."""
+    offers = ("PIPELINING", "SIZE 10240000", "AUTH PLAIN LOGIN") + (("8BITMIME",) if eight_bit else ())
+    evil = case.evil([{}], offers=offers)
+    case.config(evil.port)
+    for name, body in BODIES.items():
+        case.sendmail("-i", "a@b.example", text=f"Subject: {name}\n\n".encode() + body, code=0)
+        raw = evil.mails[-1]
+        got = decoded(raw).replace(b"\r\n", b"\n")
+        wanted = body.replace(b"\r\n", b"\n")
+        case.expect(got.rstrip(b"\n") == wanted.rstrip(b"\n") and got.count(b"\n") - wanted.count(b"\n") in (0, 1),
+                    f"{name}: {got[:200]!r} is not {wanted[:200]!r}")
+        case.expect(max(map(len, raw.split(b"\r\n"))) <= 998 and b"\0" not in raw, f"{name}: its lines")
+        case.expect(eight_bit or max(raw) < 128, f"{name}: 7 bits")
+
+
+@test("body-unchanged")
+def body_unchanged(case):
+    """Nothing is touched that a server takes: the bytes of the body as they were."""
+    case.config(case.servers.exim.port("implicit"))
+    body = b".\n..\n. \ntrailing \n\ttab\n\nFrom x\nend without newline"
+    case.sendmail("-i", case.address, text=b"Subject: y\nX-Odd:nothing\n\n" + body, code=0)
+    case.expect(body_of(case.raw()[0]).startswith(body), f"{case.raw()[0]!r}")
+
+
+@test("dot-ends-without-i")
+def dot_ends(case):
+    case.config(case.servers.exim.port("implicit"))
+    case.sendmail(case.address, text=b"Subject: z\n\nbefore\n.\nafter\n", code=0)
+    case.expect(b"after" not in case.raw()[0] and b"before" in case.raw()[0], "the dot ended it")
+
+
+@test("crlf-message")
+def crlf_message(case):
+    case.config(case.servers.exim.port("implicit"))
+    case.sendmail("-t", "-i", text=f"To: {case.address}\r\nSubject: crlf\r\n\r\none\r\ntwo\r\n".encode(), code=0)
+    case.expect(case.mails()[0].get_content() == "one\ntwo\n", "its body")
+
+
+@test("utf8-subject")
+def utf8_subject(case):
+    case.config(case.servers.exim.port("implicit"))
+    case.sendmail("-t", "-i", "-F", "Wächter «1»", text=f"To: {case.address}\nSubject: Größe 100 € да\n\nx\n")
+    mail = case.mails()[0]
+    case.expect(mail["Subject"] == "Größe 100 € да" and "Wächter «1»" in mail["From"], f"{mail['Subject']}")
+
+
+@test("large")
+def large(case):
+    """Eight megabytes pass through without being held."""
+    case.config(case.servers.exim.port("implicit"))
+    body = b"".join(b"%07d %s\n" % (number, b"x" * 56) for number in range(128 * 1024))
+    case.sendmail("-i", case.address, text=b"Subject: large\n\n" + body, code=0)
+    case.expect(body_of(case.raw()[0]).rstrip(b"\n") == body.rstrip(b"\n"), "all of it")
+
+
+@test("many-recipients")
+def many_recipients(case):
+    """More than one envelope takes; each once."""
+    evil = case.evil([{}])
+    case.config(evil.port)
+    names = [f"r{number}@{DOMAIN}" for number in range(95)]
+    case.sendmail("-t", "-i", text="To: " + ",\n ".join(names + names[:5]) + "\n\nx\n", code=0)
+    told = [line[8:].strip("<>") for lines in evil.commands for line in lines if line.startswith("RCPT TO:")]
+    case.expect(sorted(told) == sorted(names), f"{len(told)} told")
+    case.expect(len(evil.commands) == 1, "over one connection")
+
+
+# ---- who ----
+
+@test("sender-and-aliases")
+def sender_and_aliases(case):
+    aliases = case.folder / "aliases"
+    aliases.write_text(f"# people\nroot: watch\nwatch: {case.address},\n   {case.address2}\nnull: /dev/null\n")
+    evil = case.evil([{}])
+    case.config(evil.port, aliases=aliases)
+    case.sendmail("-i", "-f", "me", "root", code=0)
+    case.expect(f"MAIL FROM:<me@{DOMAIN}>" in " ".join(evil.commands[0]), f"{evil.commands}")
+    told = {line[8:].strip("<>") for line in evil.commands[0] if line.startswith("RCPT TO:")}
+    case.expect(told == {case.address, case.address2}, f"{told}")
+    case.sendmail("-i", "-f", "<>", "root", code=0)
+    case.expect(any(line.startswith("MAIL FROM:<>") for line in evil.commands[-1]), "the null reverse-path")
+    case.expect("2 of" not in case.call("sendmail", "-bi").out, "newaliases")
+
+
+@test("ssmtp-configuration")
+def ssmtp_configuration(case):
+    """ssmtp's two files as they stand."""
+    folder = case.folder / "ssmtp"
+    folder.mkdir()
+    case.conf = folder / "ssmtp.conf"
+    root = case.certificates.root("ecdsa")
+    case.conf.write_text(f"#\n# Config file for sSMTP sendmail\n#\nroot=postmaster\nmailhub={HOST}:"
+                         f"{case.servers.exim.port('starttls')}\nrewriteDomain={DOMAIN}\nhostname=box.example.test\n"
+                         f"#FromLineOverride=YES\nUseTLS=YES\nUseSTARTTLS=YES\nAuthUser=device\n"
+                         f"AuthPass={case.dovecot.password}\nAuthMethod=LOGIN\nTLS_CA_File={root}\n"
+                         f"host={HOST} 127.0.0.1\nspool={case.spool}\nlog={case.log}\n")
+    case.conf.chmod(0o600)
+    (folder / "revaliases").write_text(f"root:sentry@{DOMAIN}:ignored\n")
+    case.sendmail("-t", text=f"To: {case.address}\nFrom: somebody@elsewhere.example\nSubject: s\n\nx\n", code=0)
+    mail = case.mails()[0]
+    case.expect(f"sentry@{DOMAIN}" in mail["From"], f"From: {mail['From']}")
+
+
+@test("secrets")
+def secrets(case):
+    """The password by a file or a command; nowhere in the log, in -v or in arguments."""
+    secret = case.folder / "secret"
+    secret.write_text(case.dovecot.password + "\n")
+    secret.chmod(0o600)
+    case.config(case.servers.exim.port("implicit"), auth_pass=None, auth_pass_file=secret)
+    done = case.sendmail("-i", "-v", case.address, code=0)
+    case.expect("********" in done.err and case.dovecot.password not in done.err, done.err)
+    import base64
+    case.expect(base64.b64encode(case.dovecot.password.encode()).decode()[:8] not in done.err, "nor in base64")
+    case.config(case.servers.exim.port("implicit"), auth_pass=None, passwordeval=f"cat {secret}")
+    case.sendmail("-i", case.address, code=0)
+    case.mails(count=2)
+    case.config(case.servers.exim.port("implicit"), auth_pass=None, passwordeval="exit 3")
+    done = case.sendmail("-i", case.address, code=0)
+    case.expect("the command failed" in done.err and len(case.queued()) == 1, done.err)
+    case.expect(case.dovecot.password not in case.log_text(), "not in the log")
+
+
+@test("readable-configuration")
+def readable_configuration(case):
+    case.config(case.servers.exim.port("implicit"))
+    case.conf.chmod(0o644)
+    done = case.sendmail("-i", case.address, code=0)
+    case.expect("everybody may read the password" in done.err, done.err)
+
+
+# ---- failures ----
+
+@test("server-away")
+def server_away(case):
+    """Kept, and sent with the next mail, over one connection."""
+    port = case.bench.free_port()
+    case.config(port)
+    for number in range(3):
+        done = case.sendmail("-i", case.address, text=f"Subject: {number}\n\nx\n", code=0)
+        case.expect("is queued, not sent yet" in done.err and "refused" in done.err, done.err)
+    case.expect(len(case.queued()) == 3 and "connection refused" in case.mailq(), case.mailq())
+    tap = case.tap(case.servers.exim.port("implicit"), at=port)
+    case.sendmail("-i", case.address, text="Subject: 3\n\nx\n", code=0)
+    subjects = sorted(mail["Subject"] for mail in case.mails(count=4))
+    case.expect(subjects == ["0", "1", "2", "3"] and not case.queued(), f"{subjects}")
+    case.expect(len(tap.conversations) == 1, "over one connection")
+    case.expect("Mail queue is empty" in case.mailq(), case.mailq())
+
+
+@test("no-queue")
+def no_queue(case):
+    case.config(case.bench.free_port(), queue="no")
+    done = case.sendmail("-i", case.address, code=75)
+    case.expect("not queued" in done.err, done.err)
+    case.config(case.servers.exim.port("implicit"), queue="no")
+    case.sendmail("-i", case.address, code=0)
+    case.mails()
+    case.expect(not case.spool.exists(), "no spool was made")
+
+
+@test("refused-recipient")
+def refused_recipient(case):
+    """One of two: the other has it, and the refused one is kept for a person."""
+    case.config(case.servers.exim.port("implicit"))
+    done = case.sendmail("-i", case.address, f"nobody-here@{DOMAIN}")
+    case.expect(done.returncode in (67, 69) and "nobody-here" not in done.out, f"{done.returncode} {done.err}")
+    case.mails()
+    case.expect(len(case.failed()) == 1 and not case.queued(), "kept as failed")
+    shown = case.mailq()
+    case.expect("refused" in shown and "550" in shown, shown)
+    case.call("tocsin", "mailq", "drop", case.failed()[0], code=0)
+    case.expect(not case.failed(), "dropped")
+
+
+@test("later")
+def later(case):
+    """451 to one: it waits by itself, and others are not held up."""
+    case.servers.exim.hold(case.box)
+    case.config(case.servers.exim.port("implicit"))
+    case.sendmail("-i", case.address, code=0)
+    case.sendmail("-i", case.address2, code=0)
+    case.mails(case.box2)
+    case.expect(len(case.queued()) == 1, "one waits")
+    case.servers.exim.release(case.box)
+    case.call("sendmail", "-q", code=0)
+    case.mails(case.box)
+
+
+@test("wrong-password")
+def wrong_password(case):
+    case.config(case.servers.exim.port("implicit"), auth_pass="wrong")
+    done = case.sendmail("-i", case.address, code=0)
+    case.expect("535" in done.err and len(case.queued()) == 1, done.err)
+    case.config(case.servers.exim.port("implicit"))
+    case.call("sendmail", "-q", code=0)
+    case.mails()
+
+
+@test("second-server")
+def second_server(case):
+    case.config(case.bench.free_port(), mailhub2=f"localhost:{case.servers.exim.port('implicit')}", tls2="implicit",
+                tls_name2=HOST, auth_user2=case.dovecot.user, auth_pass2=case.dovecot.password)
+    case.sendmail("-i", case.address, code=0)
+    case.mails()
+
+
+@test("second-server-when-the-first-defers")
+def second_server_defers(case):
+    evil = case.evil([{"RCPT": "451 4.3.0 Later"}])
+    case.config(evil.port, mailhub2=f"localhost:{case.servers.exim.port('implicit')}", tls2="implicit",
+                tls_name2=HOST, auth_user2=case.dovecot.user, auth_pass2=case.dovecot.password)
+    case.sendmail("-i", case.address, code=0)
+    case.mails()
+    case.expect(not case.queued(), "nothing is left")
+
+
+@test("refused-expired", certificate="expired")
+@test("refused-wrong-name", certificate="wrong-name")
+@test("refused-unknown", certificate="unknown")
+@test("refused-not-a-ca", certificate="not-a-ca")
+def refused_certificate(case, certificate):
+    """Nothing of the application is sent to a server that is not verified; the mail is kept."""
+    tap = case.tap(case.servers.exim.port("implicit", certificate))
+    case.config(tap.port)
+    done = case.sendmail("-i", case.address, code=0)
+    case.expect("(security)" in done.err and len(case.queued()) == 1, done.err)
+    case.expect(tap.conversations and not tap.secret_sent(), "nothing secret was sent")
+
+
+@test("starttls-stripped", attack="strip")
+@test("starttls-injected", attack="inject")
+@test("starttls-refused", attack="refuse")
+def starttls_attacked(case, attack):
+    tap = case.tap(case.servers.exim.port("starttls"), attack)
+    case.config(tap.port, "starttls")
+    done = case.sendmail("-i", case.address, code=0)
+    case.expect(len(case.queued()) == 1 and done.err, done.err)
+    case.expect(tap.conversations and not tap.secret_sent(), "nothing secret was sent")
+
+
+STAGES = ("GREETING", "TLS", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "BODY", "DOT")
+
+
+@test("dies-at-every-stage")
+def dies_at_every_stage(case):
+    """The server dies at each stage; the mail comes in the end, with one Message-ID."""
+    port = case.bench.free_port()
+    script = [{stage: DROP} for stage in STAGES] + [{}]
+    evil = case.evil(script, at=port)
+    case.config(port)
+    case.sendmail("-i", "a@b.example", code=0)
+    for _ in STAGES:
+        case.expect(len(case.queued()) == 1, "it waits")
+        case.call("sendmail", "-q")
+    case.expect(len(evil.mails) == 1 and not case.queued(), f"{len(evil.mails)} came")
+    ids = {re.search(rb"Message-ID: <(.*?)>", mail, re.IGNORECASE)[1] for mail in evil.mails}
+    case.expect(len(ids) == 1, f"{ids}")
+
+
+@test("stalls-at-every-stage")
+def stalls_at_every_stage(case):
+    """A server that says nothing more is left within the time that was set."""
+    for stage in ("GREETING", "EHLO", "AUTH", "MAIL", "DATA", "DOT"):
+        evil = case.evil([{stage: SILENT}])
+        case.config(evil.port, greeting_timeout="1", command_timeout="1", accept_timeout="1", body_timeout="1")
+        began = time.monotonic()
+        case.sendmail("-i", "a@b.example", code=0)
+        case.expect(time.monotonic() - began < 8, f"{stage}: {time.monotonic() - began:.1f} s")
+        case.expect(len(case.queued()) == 1, f"{stage}: it waits")
+        case.call("tocsin", "mailq", "drop", case.queued()[0], code=0)
+
+
+@test("total-timeout")
+def total_timeout(case):
+    evil = case.evil([{"GREETING": SILENT}])
+    case.config(evil.port, total_timeout="2")
+    began = time.monotonic()
+    done = case.sendmail("-i", "a@b.example", code=0)
+    case.expect(time.monotonic() - began < 6 and "total_timeout" in done.err, done.err)
+
+
+@test("nothing-listens-ipv6-first")
+def ipv6_first(case):
+    """A name with a dead address first: the next one is tried."""
+    port = case.servers.exim.port("implicit")
+    case.config(port, mailhub=f"localhost:{port}")
+    case.sendmail("-i", case.address, code=0)
+    case.mails()
+
+
+@test("broken-configuration")
+def broken_configuration(case):
+    case.config(case.servers.exim.port("implicit"))
+    case.conf.write_text(case.conf.read_text() + "no_such_key = 1\n")
+    done = case.sendmail("-i", case.address, code=78)
+    case.expect("no such key" in done.err and re.search(r"tocsin.conf:\d+", done.err), done.err)
+    case.config(case.servers.exim.port("implicit"))
+    case.call("sendmail", "-q")
+    case.mails()
+
+
+@test("disk-full")
+def disk_full(case):
+    """Files may not grow: nothing is pretended, nothing is left half."""
+    case.config(case.servers.exim.port("implicit"))
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+    done = case.sendmail("-i", case.address, text="Subject: x\n\n" + "y\n" * 5000, preexec_fn=limit)
+    case.expect(done.returncode in (73, 74, 75) and done.err, f"{done.returncode} {done.err}")
+    case.expect(not case.queued() and not list((case.spool / "tmp").iterdir()), "nothing is left")
+
+
+@test("usage")
+def usage(case):
+    case.config(case.servers.exim.port("implicit"))
+    case.sendmail("-i", text="Subject: x\n\n", code=64)
+    case.sendmail("-t", text="Subject: x\n\nnobody\n", code=64)
+    case.sendmail("-i", "--no-such-option", "-Z", case.address, code=0)
+    case.mails()
+
+
+# ---- many ----
+
+@test("two-hundred-calls")
+def two_hundred_calls(case):
+    """At once: each mail comes once."""
+    case.config(case.servers.exim.port("implicit"))
+    case.sendmail("-i", case.address, text="Subject: first\n\nx\n", code=0)
+    calls = []
+    for number in range(200):
+        call = case.start("sendmail", "-i", case.address)
+        call.stdin.write(f"Subject: n{number}\n\nx\n".encode())
+        call.stdin.close()
+        calls.append(call)
+        while sum(call.poll() is None for call in calls) > 40:
+            time.sleep(0.01)
+    codes = [call.wait(60) for call in calls]
+    for call in calls:
+        call.stdout.close()
+        call.stderr.close()
+    case.expect(set(codes) == {0}, f"{codes}")
+    wait_for(lambda: not case.queued(), 20)
+    subjects = [mail["Subject"] for mail in case.mails(count=201)]
+    case.expect(len(set(subjects)) == 201 and not case.queued(), f"{len(set(subjects))} different")
+
+
+@test("hundred-over-one-connection")
+def hundred(case):
+    port = case.servers.exim.port("implicit")
+    tap = case.tap(port)
+    case.config(tap.port)
+    for number in range(100):
+        case.sendmail("-odq", "-i", case.address, text=f"Subject: {number}\n\nx\n", code=0)
+    case.call("sendmail", "-q", code=0)
+    case.mails(count=100)
+    case.expect(len(tap.conversations) == 1 and not case.queued(), f"{len(tap.conversations)} connections")
+
+
+@test("queue-runner")
+def queue_runner(case):
+    """-q1s in the background sends what is due, and ends by SIGTERM."""
+    port = case.bench.free_port()
+    case.config(port)
+    case.sendmail("-i", case.address, code=0)
+    runner = case.start("sendmail", "-v", "-q1s")
+    try:
+        tap = case.tap(case.servers.exim.port("implicit"), at=port)
+        case.mails()
+        case.expect(tap.conversations, "by the runner")
+        runner.terminate()
+        runner.communicate(timeout=10)
+        case.expect(runner.returncode == 0, f"{runner.returncode}")
+    finally:
+        runner.kill()
+        runner.wait()
+
+
+# ---- -bs ----
+
+class Pipe(smtplib.SMTP):
+    """smtplib over a child's standard input and output."""
+
+    def __init__(self, command):
+        self.ours, theirs = socket.socketpair()
+        self.child = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL)
+        theirs.close()
+        super().__init__(timeout=30)
+        code, _ = self.connect("pipe", 1)
+        assert code == 220
+
+    def _get_socket(self, host, port, timeout):
+        return self.ours
+
+
+@test("bs")
+def bs(case):
+    case.config(case.servers.exim.port("implicit"))
+    client = Pipe(case.command("sendmail", "-bs"))
+    client.sendmail("me@example.test", [case.address, case.address2], "Subject: bs\r\n\r\n..\r\n.\r\n")
+    client.sendmail("me@example.test", [case.address], "Subject: again\r\n\r\nx\r\n")
+    client.quit()
+    case.expect(client.child.wait(20) == 0, "it ended")
+    case.expect(sorted(mail["Subject"] for mail in case.mails(count=2)) == ["again", "bs"], "both came")
+    case.mails(case.box2)
+
+
+# ---- a signal, a crash ----
+
+@test("killed-while-sending")
+def killed_while_sending(case):
+    """kill -9 at random moments of a call: what was reported as kept is there, and comes."""
+    import random
+    dice = random.Random(case.name)
+    case.config(case.servers.exim.port("implicit"))
+    for number in range(25):
+        call = case.start("sendmail", "-i", case.address)
+        call.stdin.write(f"Subject: k{number}\n\nx\n".encode())
+        call.stdin.close()
+        killer = threading.Timer(dice.random() * 0.25, call.kill)
+        killer.start()
+        call.wait(30)
+        killer.cancel()
+        call.stdout.close()
+        call.stderr.close()
+    case.call("sendmail", "-q", code=0)
+    case.expect(not case.queued(), "all have left")
+    time.sleep(1)
+    mails = case.dovecot.read(case.box)
+    by_subject = {}
+    for mail in mails:
+        by_subject.setdefault(mail["Subject"], set()).add(mail["Message-ID"])
+        case.expect(mail.get_content() == "x\n", "whole")
+    case.expect(all(len(ids) == 1 for ids in by_subject.values()), "one Message-ID each")
+
+
+if __name__ == "__main__":
+    sys.exit(main(__doc__, "linux-sendmail"))
