@@ -249,7 +249,7 @@ static void session_open(struct mailer *mailer, uint64_t now_ms)
         .tls_params = &mailer->tls_params,
         .tls_first = server->tls == SMTP_TLS_IMPLICIT,
         .connect_ms_max = config->connect_timeout_s * 1000,
-        .ops = &mailer_engine,
+        .ops = mailer_engine(mailer),
         .engine = &mailer->smtp,
         .engine_params = &mailer->smtp_params,
         .observe = session_moved,
@@ -258,7 +258,6 @@ static void session_open(struct mailer *mailer, uint64_t now_ms)
 
     set_params(mailer);
     memset(&mailer->smtp, 0, sizeof mailer->smtp);
-    mailer->trace_skip = 0;
     mailer->deferred = 0;
     mailer->offered = false;
     mailer->rcpt_count = 0;

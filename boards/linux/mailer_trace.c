@@ -92,8 +92,13 @@ static void traced_rx_ack(void *engine, size_t size, uint64_t now_ms)
     smtp_rx_ack(engine, size, now_ms);
 }
 
-const struct session_engine mailer_engine = {
+static const struct session_engine traced_engine = {
     smtp_engine_start,   smtp_engine_want,     smtp_engine_tx_buf,      traced_tx_ack,
     smtp_engine_rx_buf,  traced_rx_ack,        smtp_engine_tls_started, smtp_engine_eof,
     smtp_engine_timeout, smtp_engine_deadline,
 };
+
+const struct session_engine *mailer_engine(const struct mailer *mailer)
+{
+    return mailer->params.trace_fd >= 0 ? &traced_engine : &smtp_engine;
+}

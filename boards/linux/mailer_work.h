@@ -82,7 +82,6 @@ struct mailer {
     struct transcode_look look;
     struct transcode transcode;
     uint8_t in[MAILER_READ_BYTES];
-    size_t trace_skip; /* Bytes of the reply buffer that were shown. */
 };
 
 /* mailer.c */
@@ -110,7 +109,7 @@ int mailer_session(struct mailer *mailer, char *why, size_t why_size);
 void mailer_describe(struct text *text, const struct smtp_failure *failure);
 
 /* mailer_trace.c: the engine as the session sees it, with the dialogue written to trace_fd. */
-extern const struct session_engine mailer_engine;
+const struct session_engine *mailer_engine(const struct mailer *mailer);
 void mailer_trace_text(struct mailer *mailer, const char *text);
 
 #endif
