@@ -10,6 +10,8 @@ IMAGE ?= build/$(BOARD)/flash.img
 INTERACTIVE ?=
 LWIP_DIR ?=
 BEARSSL_DIR ?=
+MUSL_DIR ?=
+ARCH ?= $(patsubst armv7l,armv7,$(shell uname -m))
 DEPS ?= yes
 FUZZ_SECONDS ?= 60
 FUZZ ?=
@@ -21,18 +23,23 @@ JOBS ?= $(shell nproc)
 BOARDS := $(sort $(patsubst boards/%/board.cmake,%,$(wildcard boards/*/board.cmake)))
 PYTHON := python3
 
-# Sources of the two libraries: fetched ones unless a checkout is named.
+# Sources of the libraries: fetched ones unless a checkout is named.
 LWIP := $(abspath $(or $(LWIP_DIR),build/deps/lwip))
 BEARSSL := $(abspath $(or $(BEARSSL_DIR),build/deps/bearssl))
+MUSL := $(abspath $(or $(MUSL_DIR),build/deps/musl))
 SOURCES := -DLWIP_DIR=$(LWIP) -DBEARSSL_DIR=$(BEARSSL)
-DEPS_SOURCES := $(if $(LWIP_DIR),--lwip-dir '$(LWIP)') $(if $(BEARSSL_DIR),--bearssl-dir '$(BEARSSL)')
+DEPS_SOURCES := $(if $(LWIP_DIR),--lwip-dir '$(LWIP)') $(if $(BEARSSL_DIR),--bearssl-dir '$(BEARSSL)') \
+    $(if $(MUSL_DIR),--musl-dir '$(MUSL)')
+
+# Processors of the Linux program.
+ARCHS = $(if $(filter all,$(ARCH)),$(shell tools/compiler.sh),$(ARCH))
 
 # cmake_build FOLDER,TARGETS,OPTIONS: configure and build into build/FOLDER, quietly unless it fails.
 cmake_build = tools/cmake-build.sh $(1) '$(2)' $(JOBS) $(3) $(SOURCES)
 
 export BOARDS BOARD JOBS
 
-.PHONY: help deps packages sources peers board run check firmware firmwares config tools host fuzz fuzzers \
+.PHONY: help deps sources peers board run check firmware firmwares config tools linux host fuzz fuzzers \
     bench docs size lint format clean distclean
 
 help: ## this list
@@ -44,7 +51,8 @@ help: ## this list
 	@echo "    CONFIG=file          configuration to use (make config, make run)"
 	@echo "    IMAGE=file           where make config writes; build/BOARD/flash.img"
 	@echo "    INTERACTIVE=1        make run leaves the board's console to you"
-	@echo "    LWIP_DIR=, BEARSSL_DIR=   own checkouts instead of the fetched sources"
+	@echo "    ARCH=$(ARCH)          make linux, deb: one of: $(shell tools/compiler.sh); or all"
+	@echo "    LWIP_DIR=, BEARSSL_DIR=, MUSL_DIR=   own checkouts instead of the fetched sources"
 	@echo "    DEPS=no              do not look for missing packages, sources and servers"
 	@echo "    ONLY='stage ...'     make check: these stages only (ONLY=list names them)"
 	@echo "    FUZZ=name FUZZ_SECONDS=$(FUZZ_SECONDS)   make fuzz: one target, time for each"
@@ -54,7 +62,7 @@ help: ## this list
 
 # ---- set-up: quick and without network when there is nothing to do ----
 
-deps: ## install missing packages, fetch lwIP, BearSSL and the test servers
+deps: ## install and fetch all that `make check` needs; the other targets look after themselves
 ifneq ($(DEPS),no)
 	@$(PYTHON) tools/deps.py all $(DEPS_SOURCES)
 endif
@@ -62,8 +70,13 @@ endif
 # What a build alone needs: no test servers.
 sources:
 ifneq ($(DEPS),no)
-	@$(PYTHON) tools/deps.py packages
-	@$(PYTHON) tools/deps.py sources $(DEPS_SOURCES)
+	@$(PYTHON) tools/deps.py packages sources $(DEPS_SOURCES)
+endif
+
+# What a run needs: the servers too.
+peers:
+ifneq ($(DEPS),no)
+	@$(PYTHON) tools/deps.py packages sources peers $(DEPS_SOURCES)
 endif
 
 board:
@@ -78,6 +91,18 @@ firmware: board sources ## build/BOARD/firmware.elf; fails above the board's siz
 firmwares: sources
 	@for board in $(BOARDS); do $(MAKE) --no-print-directory DEPS=no firmware BOARD=$$board || exit 1; done
 
+linux: ## build/linux-ARCH/tocsin: the static program for Linux; fails above its size limit
+	@for arch in $(ARCHS); do tools/compiler.sh $$arch > /dev/null || exit 2; done
+ifneq ($(DEPS),no)
+	@$(PYTHON) tools/deps.py packages sources musl $(ARCHS:%=cross-%) $(DEPS_SOURCES)
+endif
+	@for arch in $(ARCHS); do \
+	    tools/musl.sh $$arch $(JOBS) '$(MUSL)' && \
+	    $(call cmake_build,linux-$$arch,tocsin-linux,-DTOCSIN_LINUX=ON -DTOCSIN_ARCH=$$arch \
+	        -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/boards/linux/toolchain.cmake) && \
+	    $(PYTHON) tools/size.py --line linux-$$arch || exit 1; \
+	done
+
 tools: sources ## build/tools: flash images, keys, signed orders
 	@$(call cmake_build,tools,all,-DTOCSIN_TESTS=OFF)
 
@@ -86,7 +111,7 @@ config: board tools ## check CONFIG and write the flash image that BOARD boots f
 	@mkdir -p $(dir $(IMAGE))
 	@build/tools/tocsin-flash-$(BOARD) create '$(CONFIG)' '$(IMAGE)'
 
-run: board deps firmware tools ## the whole way of an alert: board in QEMU, mail servers, a mail
+run: board peers firmware tools ## the whole way of an alert: board in QEMU, mail servers, a mail
 	@$(PYTHON) tests/qemu/run.py --board $(BOARD) $(if $(CONFIG),--config '$(CONFIG)') \
 	    $(if $(filter-out 0 no,$(INTERACTIVE)),--interactive)
 
@@ -104,10 +129,10 @@ fuzzers: sources
 fuzz: fuzzers ## fuzz each parser for FUZZ_SECONDS; new inputs stay in build/fuzz/corpus
 	@$(PYTHON) tools/fuzz.py --seconds $(FUZZ_SECONDS) $(FUZZ)
 
-lint: deps ## include directions, formatting, static analysis
+lint: sources ## include directions, formatting, static analysis
 	@$(PYTHON) tests/check.py includes format static
 
-format: deps ## reformat all C sources in place
+format: sources ## reformat all C sources in place
 	@tools/lint.sh format --fix
 
 size: firmwares ## flash and RAM by part, for each board
@@ -116,7 +141,7 @@ size: firmwares ## flash and RAM by part, for each board
 docs: firmwares tools ## renew the tables in docs/config.md and README.md from the code
 	@$(PYTHON) tools/docs.py --update
 
-bench: board deps firmware tools ## guest instructions of a whole send and of its parts; what the queue costs
+bench: board peers firmware tools ## guest instructions of a whole send and of its parts; what the queue costs
 	@$(PYTHON) tools/bench.py --board $(BOARD) $(if $(UPDATE),--update)
 
 clean: ## remove all products but the fetched sources and servers

@@ -1,10 +1,15 @@
 #!/usr/bin/env python3
 """Set-up: everything that a build, a test or a run needs and the machine lacks.
 
-    deps.py packages    install missing Debian packages (as root or through sudo)
-    deps.py sources     fetch the lwIP and BearSSL sources into build/deps
-    deps.py peers       unpack the test servers into build/peers/root
-    deps.py all         the three of them, in this order
+    deps.py PART ...
+        packages        install missing Debian packages (as root or through sudo)
+        sources         fetch the lwIP and BearSSL sources into build/deps
+        peers           unpack the test servers into build/peers/root
+        musl            fetch the musl sources into build/deps: for the Linux program
+        cross           install the compilers of its other processors, and QEMU for them
+        cross-ARCH      install one of these compilers
+        linux           install what its package and its tests need
+        all             all of this, in this order
 
 Each part looks first whether it has been done already; then it is quick and needs no network. What
 is wanted, and how it is pinned, stands in tools/versions.env. The details of what apt said are in
@@ -116,9 +121,10 @@ def become_root():
     return None
 
 
-def install_packages(env):
-    wanted = env["PACKAGES"].split()
-    missing = missing_packages(wanted) if shutil.which("dpkg-query") else wanted
+def install_packages(wanted):
+    missing = wanted
+    if wanted and shutil.which("dpkg-query"):
+        missing = missing_packages(wanted)
     if not missing:
         return
     need_debian()
@@ -234,7 +240,7 @@ def private_apt(name, entry=None):
     return options
 
 
-# ---- lwIP and BearSSL ----------------------------------------------------------------------------
+# ---- lwIP, BearSSL and musl ----------------------------------------------------------------------
 
 
 def upstream_of(debian_version):
@@ -278,10 +284,19 @@ def check_bearssl(path):
     return "0.6" if (path / "inc" / "bearssl_kdf.h").is_file() else "0.5 or older"
 
 
+def check_musl(path):
+    """musl's version in a checkout, or None when path is none."""
+    version = path / "VERSION"
+    if not version.is_file() or not (path / "src" / "env" / "__libc_start_main.c").is_file():
+        return None
+    return version.read_text(encoding="utf-8", errors="replace").strip()
+
+
 LIBRARIES = {
     # name: (Debian's source package, versions.env's key, variable for an own checkout, check)
     "lwip": ("lwip", "LWIP_VERSION", "LWIP_DIR", check_lwip),
     "bearssl": ("bearssl", "BEARSSL_VERSION", "BEARSSL_DIR", check_bearssl),
+    "musl": ("musl", "MUSL_VERSION", "MUSL_DIR", check_musl),
 }
 
 
@@ -341,8 +356,9 @@ def download_source(package, upstream, env, into):
                   + f"{LIBRARIES[package][2]}=/path/to/{package}")
 
 
-def fetch_sources(env, checkouts):
-    for name, (package, key, _, check) in LIBRARIES.items():
+def fetch_sources(names, env, checkouts):
+    for name in names:
+        package, key, _, check = LIBRARIES[name]
         if checkouts.get(name):
             use_checkout(name, checkouts[name], env)
             continue
@@ -458,25 +474,46 @@ def unpack_peers(env):
 # ---- main ----------------------------------------------------------------------------------------
 
 
+def parts_of(env):
+    """{part: function that does it}, in the order of `all`; cross-ARCH is a piece of cross."""
+    # The machine's own processor needs the compiler of PACKAGES only.
+    own = {"armv7l": "armv7"}.get(os.uname().machine, os.uname().machine)
+    cross = dict(word.split(":") for word in env["CROSS_COMPILERS"].split())
+    cross_packages = [[package] if arch != own else [] for arch, package in cross.items()]
+    parts = {
+        "packages": lambda _: install_packages(env["PACKAGES"].split()),
+        "sources": lambda checkouts: fetch_sources(["lwip", "bearssl"], env, checkouts),
+        "peers": lambda _: unpack_peers(env),
+        "musl": lambda checkouts: fetch_sources(["musl"], env, checkouts),
+        "cross": lambda _: install_packages(sum(cross_packages, env["CROSS_PACKAGES"].split())),
+        "linux": lambda _: install_packages(env["LINUX_PACKAGES"].split()),
+    }
+    everything = list(parts.values())
+    parts["all"] = lambda checkouts: [part(checkouts) for part in everything]
+    for arch, packages in zip(cross, cross_packages):
+        parts[f"cross-{arch}"] = lambda _, packages=packages: install_packages(packages)
+    return parts
+
+
 def main():
-    parser = argparse.ArgumentParser(description="set-up: packages, sources, test servers")
-    parser.add_argument("part", choices=["packages", "sources", "peers", "all"])
-    parser.add_argument("--lwip-dir", default="", help="an lwIP checkout to use instead")
-    parser.add_argument("--bearssl-dir", default="", help="a BearSSL checkout to use instead")
-    arguments = parser.parse_args()
     os.chdir(ROOT)
     try:
+        env = read_env(ROOT / "tools" / "versions.env")
+        parts = parts_of(env)
+        parser = argparse.ArgumentParser(description="set-up: packages, sources, test servers")
+        parser.add_argument("part", nargs="+", choices=parts, metavar="PART",
+                            help=", ".join(parts))
+        for name, (_, _, variable, _) in LIBRARIES.items():
+            parser.add_argument(f"--{name}-dir", default="",
+                                help=f"a checkout of {name} to use instead ({variable}=)")
+        arguments = parser.parse_args()
+        checkouts = {name: getattr(arguments, f"{name}_dir") for name in LIBRARIES}
         DEPS.mkdir(parents=True, exist_ok=True)
         # Two makes in one checkout: the second waits and then finds the work done.
         lock = open(DEPS / "lock", "w", encoding="utf-8")
         fcntl.flock(lock, fcntl.LOCK_EX)
-        env = read_env(ROOT / "tools" / "versions.env")
-        if arguments.part in ("packages", "all"):
-            install_packages(env)
-        if arguments.part in ("sources", "all"):
-            fetch_sources(env, {"lwip": arguments.lwip_dir, "bearssl": arguments.bearssl_dir})
-        if arguments.part in ("peers", "all"):
-            unpack_peers(env)
+        for part in arguments.part:
+            parts[part](checkouts)
     except Failure as failure:
         print(f"deps: {failure}", file=sys.stderr)
         return 1

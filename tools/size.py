@@ -6,6 +6,9 @@
     size.py --top N BOARD ...      also the N largest functions and objects of each kind
     size.py --update BOARD ...     also write the table in README.md, between its size markers
 
+linux-ARCH in the place of a board is the Linux program for that processor: its text and data, with a
+limit in boards/linux/toolchain.cmake. What it takes of RAM at run time no file tells.
+
 Flash is what must be stored: code, constants and the first values of variables. RAM is all that is
 written: variables, the whole stack, what survives a reset. A board that runs from RAM stores its
 code in flash all the same, so code counts as flash there too.
@@ -22,15 +25,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = {
     # part: what the map calls its objects
-    "firmware": r"libfirmware\.a|firmware\.elf\.dir",
-    "net": r"libnet\w*\.a",
+    "firmware": r"lib(?:linux_)?firmware\.a|firmware\.elf\.dir",
+    "net": r"lib(?:linux_)?net\w*\.a",
+    "posix": r"liblinux_posix\.a",
+    "linux": r"liblinux_program\.a|tocsin-linux\.dir",
     "bearssl": r"libbearssl\.a",
     "lwip": r"liblwip\.a",
     "hal": r"libhal\.a|libboard\.a|^\.vectors|^\.noinit",
-    "libc": r"libc\.a|libgcc\.a|libm\.a|libsemihost\.a|crt\w*\.o",
+    "libc": r"libc\.a|libgcc\.a|libm\.a|libsemihost\.a|crt\w*\.o|start\.o",
     "strings": r"^\.rodata\.str",
 }
-STACK, PADDING = "stack", "padding"
+# What a program that can be loaded anywhere needs to be: for the linker makes it, of all parts.
+LOADING = re.compile(r"^\.(?:rela?|relr)\.dyn$|^\.(?:dynamic|dynsym|dynstr|gnu\.hash|hash|got|interp)$"
+                     r"|^\.MIPS\.|^\.reginfo$|^\.ARM\.")
+STACK, PADDING, RELOCATION = "stack", "padding", "loading"
+LINUX = "linux-"
 KINDS = ("text", "rodata", "data", "bss", "stack")
 INPUT = re.compile(r"^ (\S+)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+(\S.*)$")
 BEGIN, END = "<!-- size:begin -->", "<!-- size:end -->"
@@ -38,6 +47,23 @@ BEGIN, END = "<!-- size:begin -->", "<!-- size:end -->"
 
 class Failure(Exception):
     """No table can be made; the text says why."""
+
+
+def elf_of(name):
+    """The linked file of a board's firmware, or of the Linux program, and its map."""
+    build = ROOT / "build" / name
+    if name.startswith(LINUX):
+        return build / "linux" / "tocsin", build / "tocsin.map"
+    return build / "firmware.elf", build / "firmware.map"
+
+
+def tool_of(name, tool):
+    """The program of this name that belongs to the compiler of a board or an architecture."""
+    if not name.startswith(LINUX):
+        return f"arm-none-eabi-{tool}"
+    done = subprocess.run([ROOT / "tools" / "compiler.sh", name.removeprefix(LINUX)],
+                          stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.strip().removesuffix("gcc") + tool
 
 
 def compiler():
@@ -48,7 +74,13 @@ def compiler():
 
 
 def limits_of(board):
-    """{'flash': bytes, 'ram': bytes} from board.cmake."""
+    """{'flash': bytes, 'ram': bytes} from board.cmake; no 'ram' for Linux."""
+    if board.startswith(LINUX):
+        text = (ROOT / "boards" / "linux" / "toolchain.cmake").read_text(encoding="utf-8")
+        found = re.search(rf"^set\(TOCSIN_LIMIT_{board.removeprefix(LINUX)}\s+(\d+)\)", text, re.MULTILINE)
+        if not found:
+            raise Failure(f"boards/linux/toolchain.cmake has no limit of {board}")
+        return {"flash": int(found[1])}
     text = (ROOT / "boards" / board / "board.cmake").read_text(encoding="utf-8")
     found = dict(re.findall(r"^\s*set\(TOCSIN_(FLASH|RAM)_LIMIT\s+(\d+)\)", text, re.MULTILINE))
     if len(found) != 2:
@@ -94,9 +126,9 @@ def map_entries(text):
 def defined_in(build):
     """{symbol: [object that defines it]}, from what the firmware is linked from."""
     objects = defaultdict(list)
-    archives = [*build.glob("**/*.a"),
+    archives = [*build.glob("**/*.a"), *build.glob("linux/CMakeFiles/tocsin-linux.dir/**/*.o"),
                 *build.glob("boards/CMakeFiles/firmware.elf.dir/**/*.obj")]
-    done = subprocess.run(["arm-none-eabi-readelf", "--symbols", "--wide", *archives],
+    done = subprocess.run(["readelf", "--symbols", "--wide", *archives],
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
     # Num Value Size Type Bind Vis Ndx Name
     row = re.compile(r"\s*\d+: \w+ +\w+ (\w+) +\w+ +\w+ +(?:\d+|ABS) (\S+)")
@@ -110,9 +142,9 @@ def defined_in(build):
     return objects
 
 
-def sources_of(elf, addresses):
+def sources_of(tool, elf, addresses):
     """{address: name of the source file of the function there}, from the debug information."""
-    done = subprocess.run(["arm-none-eabi-addr2line", "--addresses", "--inlines", "--exe", elf,
+    done = subprocess.run([tool, "--addresses", "--inlines", "--exe", elf,
                            *map(hex, addresses)], stdout=subprocess.PIPE, text=True, check=True)
     sources = {}
     address = None
@@ -138,14 +170,14 @@ def pieces(board):
 
     After link-time optimization everything comes from one object. Then the debug information tells
     whose a function is, and the name that its section bears whose a variable or a string is."""
-    build = ROOT / "build" / board
-    sections = sections_of(build / "firmware.elf")
-    entries = [entry for entry in map_entries((build / "firmware.map").read_text(encoding="utf-8"))
+    elf, map_file = elf_of(board)
+    sections = sections_of(elf)
+    entries = [entry for entry in map_entries(map_file.read_text(encoding="utf-8"))
                if entry[0] in sections]
     if not any(".ltrans" in entry[4] for entry in entries):
         return entries
-    objects = defined_in(build)
-    sources = sources_of(build / "firmware.elf",
+    objects = defined_in(ROOT / "build" / board)
+    sources = sources_of(tool_of(board, "addr2line"), elf,
                          [address for _, section, address, _, name in entries
                           if ".ltrans" in name and section.startswith(".text.")])
     result = []
@@ -170,15 +202,16 @@ def part_of(name):
 
 def measure(board):
     """{part: {kind: bytes}}; its sums are the sections' sizes in the ELF file."""
-    build = ROOT / "build" / board
-    elf, map_file = build / "firmware.elf", build / "firmware.map"
+    elf, map_file = elf_of(board)
     if not elf.is_file() or not map_file.is_file():
-        raise Failure(f"build/{board} has no firmware: make firmware BOARD={board}")
+        how = (f"program: make linux ARCH={board.removeprefix(LINUX)}" if board.startswith(LINUX)
+               else f"firmware: make firmware BOARD={board}")
+        raise Failure(f"build/{board} has no {how}")
     sections = sections_of(elf)
     table = defaultdict(lambda: dict.fromkeys(KINDS, 0))
     accounted = dict.fromkeys(sections, 0)
     for output, section, _, size, name in pieces(board):
-        if output not in sections or sections[output][0] == "stack":
+        if output not in sections or sections[output][0] == "stack" or LOADING.match(output):
             continue
         kind = sections[output][0]
         if kind == "text" and section.startswith((".rodata", ".srodata")):
@@ -188,6 +221,8 @@ def measure(board):
     for name, (kind, size) in sections.items():
         if kind == "stack":
             table[STACK]["stack"] += size
+        elif LOADING.match(name):
+            table[RELOCATION][kind] += size
         else:
             # Alignment; strings that the linker found twice make it smaller.
             table[PADDING][kind] += size - accounted[name]
@@ -210,8 +245,15 @@ def total(table):
 
 def order(table):
     """The parts in the order of PARTS, then the rest."""
-    names = [*PARTS, "other", PADDING, STACK]
+    names = [*PARTS, RELOCATION, "other", PADDING, STACK]
     return [name for name in names if name in table and any(table[name].values())]
+
+
+def line_of(board, have, limits):
+    if board.startswith(LINUX):
+        return f"{board}: {have['flash']:,} bytes of text and data (at most {limits['flash']:,})"
+    return (f"{board}: {have['flash']:,} bytes of flash (at most {limits['flash']:,}),"
+            f" {have['ram']:,} of RAM (at most {limits['ram']:,})")
 
 
 def print_table(board, table, limits):
@@ -223,13 +265,13 @@ def print_table(board, table, limits):
               + f"{flash:11,}{ram:9,}")
     flash, ram = total(table)
     print(f"  {'total':10}" + " " * 9 * len(KINDS) + f"{flash:11,}{ram:9,}")
-    print(f"  {'limit':10}" + " " * 9 * len(KINDS) + f"{limits['flash']:11,}{limits['ram']:9,}\n")
+    ram_limit = f"{limits['ram']:9,}" if "ram" in limits else ""
+    print(f"  {'limit':10}" + " " * 9 * len(KINDS) + f"{limits['flash']:11,}{ram_limit}\n")
 
 
 def print_top(board, count):
     """The largest input sections, code and constants apart from variables."""
-    build = ROOT / "build" / board
-    sections = sections_of(build / "firmware.elf")
+    sections = sections_of(elf_of(board)[0])
     entries = [(size, section, Path(name.strip()).name, sections[output][0])
                for output, section, _, size, name in pieces(board) if output in sections]
     for what, kinds in (("flash", ("text",)), ("RAM", ("data", "bss"))):
@@ -240,22 +282,37 @@ def print_top(board, count):
         print()
 
 
-def markdown(tables):
-    """The README's table, bytes of each part on each board."""
-    boards = list(tables)
-    parts = [part for part in [*PARTS, "other", PADDING, STACK]
+def markdown_table(head, tables, columns, limits):
+    """A table of the README; columns(kinds) are the figures of a part on one board."""
+    parts = [part for part in [*PARTS, RELOCATION, "other", PADDING, STACK]
              if any(part in order(table) for table in tables.values())]
-    lines = [f"| bytes ({compiler()}) | "
-             + " | ".join(f"{board} flash | RAM" for board in boards) + " |",
-             "|---|" + "---:|---:|" * len(boards)]
-    for part in parts:
-        cells = [f"{value:,}" for table in tables.values()
-                 for value in sums(table.get(part, dict.fromkeys(KINDS, 0)))]
-        lines.append(f"| {part} | " + " | ".join(cells) + " |")
-    for label, values in (("**total**", [v for table in tables.values() for v in total(table)]),
-                          ("limit", [v for board in boards for v in limits_of(board).values()])):
-        lines.append(f"| {label} | " + " | ".join(f"{value:,}" for value in values) + " |")
+    rows = [(part, [value for table in tables.values()
+                    for value in columns(table.get(part, dict.fromkeys(KINDS, 0)))])
+            for part in parts]
+    sum_row = [sum(values) for values in zip(*(values for _, values in rows))]
+    rows += [("**total**", sum_row), ("limit", limits)]
+    lines = [head, "|---|" + "---:|" * len(sum_row)]
+    lines += [f"| {label} | " + " | ".join(f"{value:,}" for value in values) + " |"
+              for label, values in rows]
     return "\n".join(lines)
+
+
+def markdown(tables):
+    """The README's tables: bytes of each part on each board, and in each Linux program."""
+    boards = {name: table for name, table in tables.items() if not name.startswith(LINUX)}
+    linux = {name: table for name, table in tables.items() if name.startswith(LINUX)}
+    made = []
+    if boards:
+        head = (f"| bytes ({compiler()}) | "
+                + " | ".join(f"{board} flash | RAM" for board in boards) + " |")
+        limits = [value for board in boards for value in limits_of(board).values()]
+        made.append(markdown_table(head, boards, sums, limits))
+    if linux:
+        head = ("| Linux, text and data | "
+                + " | ".join(name.removeprefix(LINUX) for name in linux) + " |")
+        limits = [limits_of(name)["flash"] for name in linux]
+        made.append(markdown_table(head, linux, lambda kinds: sums(kinds)[:1], limits))
+    return "\n\n".join(made)
 
 
 def replace_between(path, begin, end, text):
@@ -280,18 +337,17 @@ def main():
         tables = {board: measure(board) for board in arguments.boards}
         for board, table in tables.items():
             limits = limits_of(board)
-            flash, ram = total(table)
+            have = dict(zip(("flash", "ram"), total(table)))
             if arguments.line:
-                print(f"{board}: {flash:,} bytes of flash (at most {limits['flash']:,}),"
-                      f" {ram:,} of RAM (at most {limits['ram']:,})")
+                print(line_of(board, have, limits))
             else:
                 print_table(board, table, limits)
                 if arguments.top:
                     print_top(board, arguments.top)
-            for what, have in (("flash", flash), ("ram", ram)):
-                if have > limits[what]:
-                    print(f"size: error: {board} takes {have:,} bytes of {what},"
-                          f" {have - limits[what]:,} above its limit", file=sys.stderr)
+            for what, limit in limits.items():
+                if have[what] > limit:
+                    print(f"size: error: {board} takes {have[what]:,} bytes of {what},"
+                          f" {have[what] - limit:,} above its limit", file=sys.stderr)
                     status = 1
         if arguments.update:
             _, new = replace_between(ROOT / "README.md", BEGIN, END, markdown(tables))

@@ -1,0 +1,18 @@
+# release.cmake - how the Linux program is compiled and linked when it is to be used: TOCSIN_LINUX=ON.
+#
+# With boards/linux/toolchain.cmake it is static with musl; with another toolchain (a distribution's,
+# OpenWrt's) it is whatever that makes.
+set(CMAKE_BUILD_TYPE "")
+# No exceptions pass through C, so nothing is needed to unwind a stack.
+set(code -Os -ffunction-sections -fdata-sections -fno-common
+    -fno-unwind-tables -fno-asynchronous-unwind-tables -fstack-protector-strong)
+if(CMAKE_C_COMPILER_ID STREQUAL GNU)
+  # Fat objects, so that tools/size.py can tell whose code it is. Without moving what does not change
+  # in a loop, which takes registers, the code is smaller.
+  list(APPEND code -flto -fno-move-loop-invariants)
+  add_compile_options(-ffat-lto-objects)
+  add_link_options(-flto-partition=one)
+endif()
+add_compile_options(${code})
+add_link_options(${code} -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack,--build-id=none
+                 -Wl,-Map=${CMAKE_BINARY_DIR}/tocsin.map)
