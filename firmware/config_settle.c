@@ -121,6 +121,9 @@ static const char *default_from(const struct config *config)
     const char *user = config->auth_user;
     enum config_mailbox kind = config_mailbox_kind(user);
 
+#ifdef TOCSIN_HOSTED
+    return kind == CONFIG_MAILBOX_FULL ? user : ""; /* Otherwise each user here is one. */
+#endif
     if (config->rewrite_domain[0] == '\0') {
         /* A user that is an address is one that the server lets send; the first recipient exists at
          * least, and is who should see a bounce. */

@@ -9,6 +9,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#define LOG_RCPT_MAX 8
 #define STATE_MAGIC 0x746f6331u /* "toc1" */
 
 void mailer_say(struct mailer *mailer, int severity, const char *line)
@@ -118,41 +119,66 @@ static int list_renew(struct mailer *mailer)
     return fresh;
 }
 
+/* Those in hand, or all who wait before any was offered. */
+static void add_recipients(const struct mailer *mailer, struct text *text)
+{
+    const struct spool_mail *mail = &mailer->mail;
+    size_t all = mailer->rcpt_count;
+    size_t shown = 0;
+
+    for (size_t i = 0; i < mailer->rcpt_count && shown < LOG_RCPT_MAX; i++) {
+        text_format(text, "%s<%s>", shown++ == 0 ? " to=" : ",", mailer->rcpt[i]);
+    }
+    for (size_t i = 0; i < mail->rcpt_count && mailer->rcpt_count == 0; i++) {
+        if (mail->rcpt[i].state == SPOOL_WAITING && all++ < LOG_RCPT_MAX) {
+            text_format(text, "%s<%s>", shown++ == 0 ? " to=" : ",", mail->rcpt[i].address);
+        }
+    }
+    if (all > shown) {
+        text_format(text, ",and %u more", (unsigned)(all - shown));
+    }
+}
+
+static void add_seconds(struct text *text, const char *name, uint64_t ms)
+{
+    text_format(text, " %s=%u.", name, (unsigned)text_seconds(ms));
+    text_add_pad(text, (uint32_t)(ms - text_seconds(ms) * UINT64_C(1000)), 3);
+    text_add_char(text, 's');
+}
+
+static void add_quoted(struct text *text, const char *name, const char *words)
+{
+    text_format(text, " %s=\"", name);
+    text_add_printable(text, words, strlen(words));
+    text_add_char(text, '"');
+}
+
 static void log_mail(struct mailer *mailer, int severity, const char *what,
                      const struct smtp_result *result)
 {
     const struct spool_mail *mail = &mailer->mail;
     const struct tls_info *info = tls_info(&mailer->tls);
+    bool tls = mailer->session.tls_up && info->suite != NULL;
     uint64_t unix_ms = posix_unix_ms();
-    char line[1024];
+    char line[1400];
     struct text text = text_begin(line, sizeof line);
-    bool tls = mailer->server.tls != SMTP_TLS_OFF && info->suite != NULL;
 
-    text_format(&text, "%s: %s from=<%s> ", mail->id[0] != '\0' ? mail->id : "-", what, mail->from);
-    for (size_t i = 0; i < mailer->rcpt_count && i < 8; i++) {
-        text_format(&text, "%s<%s>", i == 0 ? "to=" : ",", mailer->rcpt[i]);
+    text_format(&text, "%s: %s from=<%s>", mail->id[0] != '\0' ? mail->id : "-", what, mail->from);
+    add_recipients(mailer, &text);
+    text_format(&text, " size=%u try=%u", (unsigned)mail->size_bytes, (unsigned)mail->attempts + 1);
+    add_seconds(&text, "delay",
+                unix_ms > mail->queued_unix_ms ? unix_ms - mail->queued_unix_ms : 0);
+    if (mailer->offered_ms != 0) {
+        text_format(&text, " server=%s[%s] tls=%s", mailer->server.endpoint->host,
+                    link_peer(mailer->link), tls ? info->suite : "off");
+        add_seconds(&text, "time", posix_monotonic_ms() - mailer->offered_ms);
     }
-    if (mailer->rcpt_count > 8) {
-        text_format(&text, ",and %u more", (unsigned)(mailer->rcpt_count - 8));
-    }
-    text_format(&text, " size=%u server=%s[%s] tls=%s%s%s", (unsigned)mail->size_bytes,
-                mailer->server.endpoint->host, link_peer(mailer->link), tls ? info->suite : "off",
-                tls && info->resumed ? ",resumed" : "",
-                mailer->server.user[0] != '\0' ? " auth=yes" : "");
-    text_format(&text, " try=%u delay=%u.%03us", (unsigned)mail->attempts + 1,
-                text_seconds(unix_ms - mail->queued_unix_ms),
-                (unsigned)((unix_ms - mail->queued_unix_ms) % 1000));
-    text_format(&text, " time=%u.%03us",
-                (unsigned)((posix_monotonic_ms() - mailer->mail_ms) / 1000),
-                (unsigned)((posix_monotonic_ms() - mailer->mail_ms) % 1000));
     if (result != NULL && result->error == 0) {
-        text_add(&text, " code=250 text=\"");
-        text_add_printable(&text, result->text, strlen(result->text));
-        text_add(&text, "\"");
-    } else if (mail->reason[0] != '\0') {
-        text_add(&text, " reason=\"");
-        text_add_printable(&text, mail->reason, strlen(mail->reason));
-        text_add(&text, "\"");
+        text_add(&text, " code=250");
+        add_quoted(&text, "text", result->text);
+    }
+    if (mail->reason[0] != '\0' && (result == NULL || result->error != 0 || result->refused_mask)) {
+        add_quoted(&text, "reason", mail->reason);
     }
     text_format(&text, " message-id=<%s>", mail->message_id != NULL ? mail->message_id : "");
     mailer_say(mailer, severity, line);
@@ -411,7 +437,7 @@ void mailer_broken(struct mailer *mailer, int error, const char *why)
                      result->unanswered ? " The server may have the mail; it will be sent again, "
                                           "with the same Message-ID."
                                         : "");
-    log_mail(mailer, LOG_WARNING, "interrupted", NULL);
+    log_mail(mailer, LOG_WARNING, mailer->offered ? "interrupted" : "waits", NULL);
     /* Once may happen to any; twice, and it may be this mail that breaks connections. */
     mail_waits(mailer, mailer->offered && mail->attempts > 0);
     mail_release(mailer, (uint8_t)(1u << mailer->server_index));
@@ -505,15 +531,14 @@ static int round_of_servers(struct mailer *mailer, char *why, size_t why_size)
             error = mailer_session(mailer, why, why_size);
             now_ms = posix_monotonic_ms();
         }
-        if (mailer->have_mail && mailer->params.spool == NULL) {
-            (void)text_copy(mailer->mail.reason, sizeof mailer->mail.reason, why);
-        } else if (mailer->have_mail) {
+        if (mailer->have_mail && mailer->params.spool != NULL) {
             mailer_broken(mailer, error, why);
+        } else if (error != 0) {
+            mailer_say(mailer, LOG_WARNING, why);
         }
         if (error == 0 || error == E_PERMANENT) {
             retry_good(&mailer->retry, mailer->server_index);
         } else {
-            mailer_say(mailer, LOG_WARNING, why);
             (void)retry_failed(&mailer->retry, config, &mailer->random, mailer->server_index,
                                now_ms);
         }

@@ -144,7 +144,7 @@ static bool envelope_begin(struct mailer *mailer, uint64_t now_ms)
         transcode_init(&mailer->transcode, &mailer->look, eight_bit_ok);
         rewind_message(mailer);
     }
-    mailer->mail_ms = now_ms;
+    mailer->offered_ms = now_ms;
     mailer->offered = smtp_message(&mailer->smtp, &envelope, now_ms) == 0;
     if (!mailer->offered) {
         mailer_answered(mailer, smtp_result(&mailer->smtp));
@@ -261,6 +261,7 @@ static void session_open(struct mailer *mailer, uint64_t now_ms)
     mailer->deferred = 0;
     mailer->offered = false;
     mailer->rcpt_count = 0;
+    mailer->offered_ms = 0;
     session_start(&mailer->session, &params, now_ms);
 }
 

@@ -69,7 +69,7 @@ struct mailer {
     bool wait_own_fault; /* Some of its recipients are to come later. */
     bool transcoding, at_end;
     size_t in_at, in_size;
-    uint64_t mail_ms;
+    uint64_t offered_ms; /* When the mail in hand was; 0: not yet. */
 
     struct link_posix posix;
     struct link *link;

@@ -136,6 +136,7 @@ int main(int argc, char *argv_given[])
     const char *file = NULL;
 
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* A file that may not grow is an error like a full disk. */
     settings_protect();
     name = slash != NULL ? slash + 1 : name;
     if (is(name, "sendmail") || is(name, "mailq") || is(name, "newaliases")) {

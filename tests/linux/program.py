@@ -121,8 +121,8 @@ class Case:
         """The command line of a call by that name."""
         sanitized = "host" in str(self.program[-1])
         words = [*(without_randomisation() if sanitized else []), *self.program]
-        if name == "tocsin":
-            return [*words, "-C", str(self.conf), *map(str, arguments)]
+        if name != "sendmail":
+            return [*words, "-C", str(self.conf), *([name] if name != "tocsin" else []), *map(str, arguments)]
         return [*words, name, "-C", str(self.conf), *map(str, arguments)]
 
     def call(self, name, *arguments, text=b"", limit_s=CALL_S, code=None, **more):
