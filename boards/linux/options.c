@@ -383,9 +383,23 @@ static int takes_of(char c)
     return mark == NULL ? TAKES_NOTHING : (int)(mark - marks) + TAKES_JOINED;
 }
 
+/* mail(1) has -s SUBJECT, and its users try that here: a subject is no recipient. */
+static void take_subject(struct parser *parser)
+{
+    const char *next = parser->at + 1 < parser->argc ? parser->argv[parser->at + 1] : "";
+
+    if (next[0] != '-' && strpbrk(next, " \t") != NULL && strpbrk(next, "@<") == NULL) {
+        warn(parser, "-s", "sets no subject: write `Subject:` into the message's header");
+        parser->at++;
+    }
+}
+
 static void take_flag(struct parser *parser, char letter)
 {
     switch (letter) {
+    case 's':
+        take_subject(parser);
+        break;
     case 't':
         parser->options->recipients_in_header = true;
         break;

@@ -244,10 +244,12 @@ static int check_message(struct spool *spool, bool failed, const struct spool_ma
 static void set_aside(struct spool *spool, const char *id)
 {
     int number = move(spool, SPOOL_QUEUE, SPOOL_FAILED, id, ".env");
-    struct text text = text_begin(spool->problem, sizeof spool->problem);
+    struct text text = {
+        .bytes = spool->problem, /* The sentence goes on. */
+        .size = sizeof spool->problem,
+        .length = strlen(spool->problem),
+    };
 
-    /* The sentence goes on behind what is there. */
-    text.length = strlen(spool->problem);
     if (number != 0) {
         text_add(&text, "; it could not be moved to failed/");
         return;
