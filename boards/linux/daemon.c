@@ -159,6 +159,7 @@ static void reload(void)
     explicit_bzero(&this_one.fresh, sizeof this_one.fresh);
     policy_flush(&device.app.policy, board.millis());
     mute_flush(&device.app);
+    device.reloads = true;
     reset(RESET_COMMAND);
 }
 
@@ -240,6 +241,7 @@ static void run(void)
         this_one.cause = RESET_COMMAND;
     }
     device_start(this_one.cause);
+    device.reloads = false;
     open_syslog();
     children_init(&this_one.children, device.settings, posix_monotonic_ms());
     while (!has_ended()) {

@@ -172,7 +172,10 @@ static int run_here(struct settings *settings, const char *line)
         }
     }
     if (setjmp(one_shot.reset) == 0) {
-        device_start(RESET_COMMAND);
+        device_start(RESET_POWER_ON);
+        if (word_is(line, "status")) {
+            reply_line(&one_shot.reply, "daemon   none; this is what the flash tells");
+        }
         control_run(&device.control, line, getuid() == 0 || getuid() == owner);
         if (device.kind == DEVICE_SENDS || device.app.reboot_ms != 0 || !one_shot.reply.ended) {
             run_loop();

@@ -76,6 +76,9 @@ static void settle(struct config *config)
     } else if (!polls(file)) {
         config->pop3.host[0] = '\0';
     }
+    if (device.reloads) {
+        config->alert_boot = false;
+    }
 }
 
 /* A configuration with certificates of its own has them in its slot. */
@@ -402,8 +405,12 @@ void device_wait(struct pollfd *more, size_t count, uint32_t timeout_ms)
     if (device.signals >= 0) {
         fds[used++] = (struct pollfd){.fd = device.signals, .events = POLLIN};
     }
-    memcpy(fds + used, more, count * sizeof *more);
+    for (size_t i = 0; i < count; i++) {
+        fds[used + i] = more[i];
+    }
     (void)link_rx_buf(device.app.platform.link, &unread);
     link_posix_wait(&device.link, unread == 0, fds, used + count, (int)timeout_ms);
-    memcpy(more, fds + used, count * sizeof *more);
+    for (size_t i = 0; i < count; i++) {
+        more[i] = fds[used + i];
+    }
 }

@@ -29,6 +29,7 @@ struct device {
     char path[320];         /* Of the flash. */
     char notice[512];       /* What a person should know of the start; "": nothing. */
     char problem[512];      /* Why no mail can be sent; the app borrows it. */
+    bool reloads;           /* The start is no news: a person had the configuration read again. */
     uint64_t secrets_ms;    /* When to try again to get the passwords; 0: they are there. */
     int64_t clock_ms;       /* Time of day less uptime, as the app knows it. */
     volatile int signal_in; /* Where a signal's handler writes its number, */

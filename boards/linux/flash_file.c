@@ -266,7 +266,7 @@ static void sync_folder(const char *path)
     }
 }
 
-/* The group's rights are those that it has in the folder. */
+/* A folder that a group may write into is shared by it, and so is the file. */
 static mode_t mode_for(const char *path)
 {
     char folder[256];
@@ -281,7 +281,7 @@ static mode_t mode_for(const char *path)
     if (stat(slash != NULL ? folder : ".", &stat_) < 0) {
         return 0600;
     }
-    return 0600 | (stat_.st_mode & (S_IRGRP | S_IWGRP));
+    return (stat_.st_mode & S_IWGRP) != 0 ? 0660 : 0600;
 }
 
 /* Two may do so at once: the first name counts. */
