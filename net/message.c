@@ -279,6 +279,7 @@ void message_put(struct message *message, const char *bytes, size_t size)
         message->seen.eight_bit |= (*bytes & 0x80) != 0;
         message->column = *bytes == '\n' ? 0 : message->column + 1;
         message->filled = *bytes != '\n' && (message->filled || !blank);
+        message->last = blank || *bytes == '\n' ? message->last : *bytes;
     }
 }
 
@@ -287,8 +288,17 @@ void message_put_string(struct message *message, const char *string)
     message_put(message, string, strlen(string));
 }
 
+void message_close_list(struct message *message)
+{
+    if (message->open_list != ID_NONE) {
+        message->open_list = ID_NONE;
+        message_put_string(message, "\n");
+    }
+}
+
 void message_put_name(struct message *message, bool resent, const char *name)
 {
+    message_close_list(message);
     message_put_string(message, resent ? "Resent-" : "");
     message_put_string(message, name);
     message_put_string(message, ": ");
@@ -363,7 +373,6 @@ static void trailer_step(struct message *message)
 {
     bool resent = message->block_open || message->block_done;
 
-    message->column = 0;
     switch (message->step++) {
     case 0:
         if (message->block_open) {
@@ -377,6 +386,7 @@ static void trailer_step(struct message *message)
         }
         break;
     default:
+        message_close_list(message);
         if ((message->has & (BIT(ID_TO) | BIT(ID_CC))) == 0 && !resent) {
             message_put_string(message, "To: undisclosed-recipients:;\n");
         }

@@ -13,8 +13,10 @@
  *     with several addresses, "To: undisclosed-recipients:;" to a message without To and Cc; in the
  *     first block of Resent- fields, Resent-From, -Date and -Message-ID;
  *   - takes an empty From, Sender, Reply-To, To, Cc, Date or Message-ID for one that is missing,
- *     since servers refuse it; a second From, Sender, Reply-To, Date, Message-ID or Subject, which
- *     they refuse too, becomes X-Duplicate-From and so on;
+ *     since servers refuse it. They refuse a second one of a kind, too: To next to To, and Cc next
+ *     to Cc, become one; another To becomes Cc if there is none yet; and any other second From,
+ *     Sender, Reply-To, To, Cc, Subject, Date, Message-ID, In-Reply-To, References or MIME-Version
+ *     becomes X-Duplicate-From and so on;
  *   - encodes 8-bit text in unstructured fields, display names and comments as RFC 2047 encoded
  *     words, and in parameters by RFC 2231: as UTF-8, or as ISO-8859-1 if it is none. Encoded words
  *     that are there stay. 8-bit characters in an address itself stay too;

@@ -33,9 +33,10 @@ enum message_run {
     RUN_PARAM /* A token or a quoted string, for RFC 2231. */
 };
 
+/* Servers refuse a second one (RFC 5322 3.6). */
 #define ONCE                                                                                \
     (BIT(ID_FROM) | BIT(ID_SENDER) | BIT(ID_REPLY_TO) | BIT(ID_DATE) | BIT(ID_MESSAGE_ID) | \
-     BIT(ID_SUBJECT))
+     BIT(ID_SUBJECT) | BIT(ID_IN_REPLY_TO) | BIT(ID_REFERENCES) | BIT(ID_MIME_VERSION))
 
 /* Those that say nothing when they are empty, and are not allowed to be. */
 #define NOT_EMPTY                                                                                \
@@ -72,9 +73,9 @@ static const struct message_known *known_field(const char *name, bool resent)
         {"content-disposition", FORM_PARAMS, ID_NONE},
         {"content-transfer-encoding", FORM_TOKENS, ID_NONE},
         {"content-id", FORM_TOKENS, ID_NONE},
-        {"mime-version", FORM_TOKENS, ID_NONE},
-        {"in-reply-to", FORM_TOKENS, ID_NONE},
-        {"references", FORM_TOKENS, ID_NONE},
+        {"mime-version", FORM_TOKENS, ID_MIME_VERSION},
+        {"in-reply-to", FORM_TOKENS, ID_IN_REPLY_TO},
+        {"references", FORM_TOKENS, ID_REFERENCES},
         {"dkim-signature", FORM_TOKENS, ID_NONE},
         {"authentication-results", FORM_TOKENS, ID_NONE},
         {"autocrypt", FORM_TOKENS, ID_NONE},
@@ -401,9 +402,7 @@ static void begin_run(struct message *message, size_t begin, size_t end, size_t 
         }
         end = token_end(message, next, limit);
         if (is_encoded_word(message->value + next, end - next)) {
-            /* Somebody else's. */
-            message->run = skip_blanks(message, message->run, limit) == next ? next : message->run;
-            break;
+            break; /* Somebody else's. */
         }
         if (must_encode(message, next, end)) {
             message->run = end;
@@ -429,13 +428,18 @@ static void run_step(struct message *message)
         message_put_string(message, "\n ");
     }
     message->after_word = message->run_mode != RUN_COMMENT;
+    message->after_own = message->after_word;
 }
 
 /* A token as it is, after the blanks before it. */
 static void begin_copy(struct message *message, size_t begin, size_t end)
 {
     bool inserts = message->insert > begin && message->insert <= end;
+    bool encoded = is_encoded_word(message->value + begin, end - begin);
 
+    if (message->after_own && encoded && begin > message->at) {
+        message_put_string(message, "\n =?utf-8?Q?_?="); /* Blanks between two do not count. */
+    }
     if (message->after_word && begin == message->at) {
         message_put_string(message, " ");
     }
@@ -443,7 +447,8 @@ static void begin_copy(struct message *message, size_t begin, size_t end)
             end - begin + (inserts ? 1 + strlen(message->params.domain) : 0));
     message->at = begin;
     message->copy_end = end;
-    message->after_word = is_encoded_word(message->value + begin, end - begin);
+    message->after_word = encoded;
+    message->after_own = false;
     message->after_semi = message->value[begin] == ';';
 }
 
@@ -708,8 +713,9 @@ static size_t piece_end(const struct message *message)
 static void prepare(struct message *message)
 {
     message->prepared = true;
-    message->at = 0;
-    message->span = 0;
+    message->at = message->joined ? skip_blanks(message, 0, message->length) : 0;
+    message->joined = message->joined && message->at == message->length;
+    message->span = message->at;
     message->copy_end = 0;
     message->run = 0;
     message->insert = NO_OFFSET;
@@ -724,11 +730,17 @@ static void prepare(struct message *message)
     }
 }
 
-/* What is left moves to the front, for more to follow it. */
+/* What is left moves to the front, for more to follow it. To and Cc are left open for those that
+ * may follow at once. */
 static void piece_done(struct message *message)
 {
     if (message->complete) {
-        if (!message->skip) {
+        if (message->skip) {
+            return;
+        }
+        if (message->written != ID_NONE && message->list.comments == 0 && !message->list.quoted) {
+            message->open_list = message->written;
+        } else {
             message_put_string(message, "\n");
         }
         return;
@@ -894,60 +906,94 @@ static void begin_list(struct message *message)
     message->pushed = 0;
 }
 
-/* Whether the field is written; what stands for it may be already. */
-static bool keep_field(struct message *message, bool empty)
+/* Whether the field is left out; what stands for it may be written already. */
+static bool leave_out(struct message *message)
 {
     uint8_t id = message->known->id;
     uint32_t *has = message->resent ? &message->resent_has : &message->has;
-    bool twice = (*has & BIT(id) & ONCE) != 0;
+    bool empty = message->complete && skip_blanks(message, 0, message->length) == message->length;
 
     if (message->older) {
+        return false;
+    }
+    if (id == ID_FROM && !empty && (*has & BIT(id)) == 0 && replace_from(message)) {
+        *has |= BIT(id);
         return true;
     }
-    if (id == ID_DROPPED || (id == ID_BCC && !message->params.keep_bcc) ||
-        (empty && (NOT_EMPTY & BIT(id)) != 0)) {
-        return false;
+    return id == ID_DROPPED || (id == ID_BCC && !message->params.keep_bcc) ||
+           (empty && (NOT_EMPTY & BIT(id)) != 0);
+}
+
+/* The name of a To or Cc, or what makes it a part of the one before: servers refuse a second one.
+ * A To that is not next to the first becomes Cc, which means nearly the same. */
+static void put_list_name(struct message *message, uint8_t id)
+{
+    bool twice = (message->has & BIT(id)) != 0;
+    bool as_cc = twice && id == ID_TO && message->open_list != ID_TO;
+
+    if (as_cc) {
+        id = ID_CC;
+        twice = (message->has & BIT(ID_CC)) != 0;
     }
-    *has |= BIT(id);
-    if (twice) {
-        message->told = false;
-        message_put_string(message, "X-Duplicate-");
-    } else if (id == ID_MESSAGE_ID) {
-        take_id(message);
-    } else if (id == ID_FROM && replace_from(message)) {
-        return false;
+    message->has |= BIT(id);
+    message->joined = twice && message->open_list == id;
+    message->written = !twice || message->joined ? id : ID_NONE;
+    if (message->joined) {
+        message->open_list = ID_NONE;
+        message_put_string(message, message->last == ',' ? "\n " : ",\n ");
+        return;
     }
-    return true;
+    message_close_list(message);
+    message_put_string(message, twice ? "X-Duplicate-" : "");
+    message_put_string(message, as_cc ? "Cc:" : message->name);
+    message_put_string(message, as_cc ? "" : ":");
+}
+
+static void put_field_name(struct message *message)
+{
+    uint8_t id = message->known->id;
+    uint32_t *has = message->resent ? &message->resent_has : &message->has;
+
+    message->written = ID_NONE;
+    if (!message->resent && (id == ID_TO || id == ID_CC)) {
+        put_list_name(message, id);
+        return;
+    }
+    message_close_list(message);
+    if (!message->older) {
+        if ((*has & BIT(id) & ONCE) != 0) {
+            message->told = false;
+            message_put_string(message, "X-Duplicate-");
+        } else if (id == ID_MESSAGE_ID) {
+            take_id(message);
+        }
+        *has |= BIT(id);
+    }
+    message_put_string(message, message->name);
+    message_put_string(message, ":");
 }
 
 static void begin_field(struct message *message)
 {
-    bool empty;
-
     message->begun = true;
     message->rewrite = false;
+    message->joined = false;
     message->after_word = false;
+    message->after_own = false;
     message->after_semi = false;
     message->resent = text_starts_nocase(message->name, "resent-");
     message->known =
         known_field(message->name + (message->resent ? strlen("resent-") : 0), message->resent);
-    message->column = 0;
     follow_blocks(message);
     message->told = !message->older && (TOLD & BIT(message->known->id)) != 0;
     message->seen.has_to |= message->told && (RECIPIENTS & BIT(message->known->id)) != 0;
     begin_list(message);
-    empty = message->complete && skip_blanks(message, 0, message->length) == message->length;
-    message->skip = !keep_field(message, empty);
-    if (message->skip) {
-        return;
+    message->skip = leave_out(message);
+    if (!message->skip) {
+        begin_list(message); /* It may have been gone through to look at it. */
+        put_field_name(message);
+        message->filled = false;
     }
-    if (message->list_ended) {
-        begin_list(message);
-        message->list_ended = false;
-    }
-    message_put_string(message, message->name);
-    message_put_string(message, ":");
-    message->filled = false;
 }
 
 bool message_field_step(struct message *message)

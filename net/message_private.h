@@ -18,6 +18,9 @@ enum message_id {
     ID_DATE,
     ID_MESSAGE_ID,
     ID_SUBJECT,
+    ID_IN_REPLY_TO,
+    ID_REFERENCES,
+    ID_MIME_VERSION,
     ID_DROPPED, /* Made by who delivers, or wrong once the message has been touched. */
     ID_TRACE    /* Stands above what an earlier journey left (RFC 5322 3.6.7). */
 };
@@ -48,6 +51,9 @@ void message_put_string(struct message *message, const char *string);
 /* What came from a command line or a configuration: at most ADDRESS_BYTES of it; what is a control
  * character or one of those barred becomes '_', so that no header line ends by it. */
 void message_put_token(struct message *message, const char *token, const char *barred);
+
+/* Ends a list of addresses that was left open for another field to join it. */
+void message_close_list(struct message *message);
 
 /* "Name: ", whether it is Resent- or not. */
 void message_put_name(struct message *message, bool resent, const char *name);

@@ -34,10 +34,14 @@ struct message {
     bool skip;                         /* Left out. */
     bool told;                         /* Its addresses are. */
     bool list_ended;
+    uint8_t written;  /* As what: ID_TO, ID_CC or ID_NONE. */
+    bool joined;      /* It goes on in the field before it. */
     bool rewrite;     /* The piece has something that cannot stay as it is. */
-    bool after_word;  /* What was written last is an encoded word. */
+    bool after_word;  /* What was written last is an encoded word, */
+    bool after_own;   /* made here. */
     bool after_semi;  /* What was written last but blanks is a ';'. */
     bool filled;      /* The line being written has more than its field's name and blanks. */
+    char last;        /* The last character of it that is no blank. */
     size_t column;    /* Of that line, octets. */
     size_t at, stop;  /* Written up to at, to be written now up to stop. */
     size_t copy_end;  /* As it is up to there. */
@@ -62,6 +66,7 @@ struct message {
     bool block_open;      /* In the first block of Resent- fields. */
     bool block_done;      /* That is over. */
     bool several_authors; /* In From. */
+    uint8_t open_list;    /* ID_TO or ID_CC: of the field written last, its line end left out. */
 
     size_t held;  /* Bytes of value that begin the body. */
     uint8_t step; /* Of what is added at the end. */
