@@ -215,7 +215,9 @@ static void attempt_begin(struct link_posix *link, size_t index)
     }
 }
 
-/* Looks after those under way; returns how many are. */
+/* Looks after those under way; returns how many are. What became of one is told by a second
+ * connect(), whose errors are those of the first; SO_ERROR would do, but where programs of another
+ * processor are emulated its value is the wrong system's. */
 static size_t check_attempts(struct link_posix *link)
 {
     struct pollfd ready[LINK_POSIX_ADDRESS_MAX];
@@ -228,20 +230,19 @@ static size_t check_attempts(struct link_posix *link)
         return 1; /* Nothing is known now. */
     }
     for (size_t i = 0; i < LINK_POSIX_ADDRESS_MAX; i++) {
-        int code = 0;
-        socklen_t size = sizeof code;
-
         if (link->attempt[i] < 0) {
             continue;
         }
         if (ready[i].revents == 0) {
             count++;
-        } else if (getsockopt(link->attempt[i], SOL_SOCKET, SO_ERROR, &code, &size) < 0 ||
-                   code != 0) {
-            attempt_failed(link, i, code);
-        } else {
+        } else if (begin_connect(link->attempt[i], &link->address[i], link->port) == 0 ||
+                   errno == EISCONN) {
             attempt_won(link, i);
             return 0;
+        } else if (errno == EALREADY || errno == EINPROGRESS || errno == EINTR) {
+            count++;
+        } else {
+            attempt_failed(link, i, errno);
         }
     }
     return count;

@@ -111,24 +111,60 @@ int resolve_known(const char *host, struct link_posix_address *address)
     return is_host_name(host) ? 0 : E_INVALID;
 }
 
+/* RFC 5952: lower case, no leading zeros, the longest run of zeros (the first of equal ones, at
+ * least two) as "::". inet_ntop() would do, but it brings printf with it in some C libraries. */
+static void add_ipv6(struct text *text, const uint8_t bytes[16])
+{
+    unsigned best = 0;
+    unsigned best_size = 1;
+    unsigned at = 0;
+
+    for (unsigned i = 0; i < 8; i++) {
+        unsigned size = 0;
+
+        while (i + size < 8 && bytes[2 * (i + size)] == 0 && bytes[2 * (i + size) + 1] == 0) {
+            size++;
+        }
+        if (size > best_size) {
+            best = i;
+            best_size = size;
+        }
+    }
+    while (at < 8) {
+        unsigned part = (unsigned)bytes[2 * at] << 8 | bytes[2 * at + 1];
+
+        if (best_size > 1 && at == best) {
+            text_add(text, at + best_size == 8 ? "::" : ":");
+            at += best_size;
+            continue;
+        }
+        text_add(text, at > 0 ? ":" : "");
+        text_add_hex(text, part, part > 0xFFF ? 4 : part > 0xFF ? 3 : part > 0xF ? 2 : 1);
+        at++;
+    }
+}
+
 void resolve_show(const struct link_posix_address *address, uint16_t port, char *out)
 {
     struct text text = text_begin(out, LINK_POSIX_TEXT_BYTES);
-    char number[INET6_ADDRSTRLEN];
+    bool brackets = address->family == 6 && port != 0;
     char zone[IF_NAMESIZE];
+    uint32_t address_be;
 
-    if (inet_ntop(address->family == 4 ? AF_INET : AF_INET6, address->bytes, number,
-                  sizeof number) == NULL) {
-        number[0] = '\0';
+    if (address->family == 4) {
+        memcpy(&address_be, address->bytes, sizeof address_be);
+        text_add_ipv4(&text, address_be);
+    } else {
+        text_add(&text, brackets ? "[" : "");
+        add_ipv6(&text, address->bytes);
     }
-    text_format(&text, "%s%s", address->family == 6 && port != 0 ? "[" : "", number);
     if (address->scope != 0 && if_indextoname(address->scope, zone) != NULL) {
         text_format(&text, "%%%s", zone);
     } else if (address->scope != 0) {
         text_format(&text, "%%%u", (unsigned)address->scope);
     }
     if (port != 0) {
-        text_format(&text, "%s:%u", address->family == 6 ? "]" : "", (unsigned)port);
+        text_format(&text, "%s:%u", brackets ? "]" : "", (unsigned)port);
     }
 }
 
@@ -152,9 +188,7 @@ static bool take_address(const struct sockaddr *from, struct link_posix_address 
     return false;
 }
 
-/* RFC 8305 4: in the system's order (RFC 6724), but the families take turns, so that one that leads
- * nowhere costs one try before the other has its own. */
-static void take_addresses(const struct addrinfo *list, struct link_posix_answer *answer)
+void resolve_take(const struct addrinfo *list, struct link_posix_answer *answer)
 {
     struct link_posix_address found[2][LINK_POSIX_ADDRESS_MAX]; /* The first one's family first. */
     size_t count[2] = {0, 0};
@@ -195,7 +229,7 @@ void resolve_system(const char *name, struct link_posix_answer *answer)
         answer->error = getaddrinfo(name, NULL, &hints, &list);
     }
     if (answer->error == 0) {
-        take_addresses(list, answer);
+        resolve_take(list, answer);
         freeaddrinfo(list);
     }
 }

@@ -272,6 +272,50 @@ static void test_host_line(void **state)
     close(listener);
 }
 
+/* Addresses are shown as inet_ntop() shows them (RFC 5952). */
+static void test_addresses_shown(void **state)
+{
+    static const char *const texts[] = {"::",
+                                        "::1",
+                                        "1::",
+                                        "1:0:2::3",
+                                        "2001:db8::1",
+                                        "fe80::abcd:ef",
+                                        "1:2:3:4:5:6:7:8",
+                                        "1:2:3:4:5:6:7:0",
+                                        "0:2:3:4:5:6:7:8",
+                                        "1:0:0:2::",
+                                        "2001:db8::1:0:0:1",
+                                        "1:0:2:0:3:0:4:0",
+                                        "ff02::1"};
+    struct link_posix_address address = {.family = 6};
+    char shown[LINK_POSIX_TEXT_BYTES];
+    char expected[INET6_ADDRSTRLEN];
+    uint32_t dice = 1;
+
+    (void)state;
+    for (unsigned i = 0; i < 20000; i++) {
+        if (i < sizeof texts / sizeof texts[0]) {
+            assert_int_equal(inet_pton(AF_INET6, texts[i], address.bytes), 1);
+        } else {
+            for (size_t j = 0; j < 16; j++) {
+                dice = dice * 1103515245 + 12345;
+                address.bytes[j] = (dice >> 16) % 3 != 0 ? 0 : (uint8_t)(dice >> 24);
+            }
+            address.bytes[0] = 0x20; /* Not one that holds an IPv4 address in dotted form. */
+        }
+        resolve_show(&address, 0, shown);
+        assert_string_equal(shown, inet_ntop(AF_INET6, address.bytes, expected, sizeof expected));
+    }
+    memset(&address.bytes, 0, 16);
+    address.scope = 1; /* lo */
+    resolve_show(&address, 25, shown);
+    assert_string_equal(shown, "[::%lo]:25");
+    address.scope = 987654;
+    resolve_show(&address, 0, shown);
+    assert_string_equal(shown, "::%987654");
+}
+
 static void test_bad_names(void **state)
 {
     static const char *const names[] = {
@@ -386,6 +430,39 @@ static void test_system(void **state)
     assert_true(strcmp(link_error_text(link), "the name was not found in DNS") == 0 ||
                 strcmp(link_error_text(link), "no answer from DNS") == 0);
     link_abort(link);
+}
+
+/* The families take turns, whichever comes first, and of many addresses both kinds are left. */
+static void test_turns(void **state)
+{
+    struct sockaddr_in in[10] = {{0}};
+    struct sockaddr_in6 in6[10] = {{0}};
+    struct sockaddr other = {.sa_family = AF_UNIX};
+    struct addrinfo list[21] = {{.ai_addr = &other}};
+    struct link_posix_answer answer = {0};
+
+    (void)state;
+    for (size_t i = 0; i < 20; i++) {
+        in[i % 10] = (struct sockaddr_in){.sin_family = AF_INET,
+                                          .sin_addr.s_addr = htonl(0x0A000000u + (uint32_t)i % 10)};
+        in6[i % 10] = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_scope_id = 7};
+        in6[i % 10].sin6_addr.s6_addr[15] = (uint8_t)(i % 10);
+        list[i].ai_next = &list[i + 1];
+        list[i + 1].ai_addr = i < 10 ? (struct sockaddr *)&in6[i] : (struct sockaddr *)&in[i % 10];
+    }
+    resolve_take(list, &answer);
+    assert_int_equal(answer.count, LINK_POSIX_ADDRESS_MAX);
+    for (size_t i = 0; i < LINK_POSIX_ADDRESS_MAX; i++) {
+        bool six = i % 2 == 0;
+
+        assert_int_equal(answer.address[i].family, six ? 6 : 4);
+        assert_int_equal(answer.address[i].bytes[six ? 15 : 3], i / 2);
+        assert_int_equal(answer.address[i].scope, six ? 7 : 0);
+    }
+    memset(&answer, 0, sizeof answer);
+    resolve_take(&list[18], &answer); /* One family alone. */
+    assert_int_equal(answer.count, 3);
+    assert_int_equal(answer.address[2].bytes[3], 9);
 }
 
 static void test_refused(void **state)
@@ -833,10 +910,12 @@ int main(void)
         cmocka_unit_test(test_literals),
         cmocka_unit_test(test_name),
         cmocka_unit_test(test_host_line),
+        cmocka_unit_test(test_addresses_shown),
         cmocka_unit_test(test_bad_names),
         cmocka_unit_test(test_resolver),
         cmocka_unit_test(test_resolver_process),
         cmocka_unit_test(test_system),
+        cmocka_unit_test(test_turns),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_unreachable),
         cmocka_unit_test(test_addresses),
