@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define LOG_RCPT_MAX 8
+#define HUBS_MAX 16             /* Servers of revaliases in one run. */
 #define STATE_MAGIC 0x746f6331u /* "toc1" */
 
 void mailer_say(struct mailer *mailer, int severity, const char *line)
@@ -224,11 +225,26 @@ static bool expires(const struct mailer *mailer)
            age_ms > mailer->params.settings->config.expire_s * UINT64_C(1000);
 }
 
+/* Whether the mail goes by the server in hand; another one's turn comes later. */
+static bool is_for_hub(struct mailer *mailer)
+{
+    const char *hub = mailer->mail.hub != NULL ? mailer->mail.hub : "";
+
+    if (strcmp(hub, mailer->hub) == 0) {
+        return true;
+    }
+    if (!mailer->hub_waits) {
+        mailer->hub_waits = true;
+        (void)text_copy(mailer->next_hub, sizeof mailer->next_hub, hub);
+    }
+    return false;
+}
+
 static bool may_go(const struct mailer *mailer)
 {
     const struct spool_mail *mail = &mailer->mail;
     bool due = mail->due_unix_ms <= posix_unix_ms();
-    bool begun = mailer->list[mailer->list_at].done != 0; /* By the other server. */
+    bool begun = (mailer->list[mailer->list_at].done & MAILER_TRIED) != 0;
 
     return mailer->kind == MAILER_ALL || is_own(mailer, mail->id) || due || begun ||
            (mailer->kind == MAILER_CALL && !mail->own_fault);
@@ -237,7 +253,7 @@ static bool may_go(const struct mailer *mailer)
 /* The mail of a call goes first, then by age. */
 static bool choose(struct mailer *mailer)
 {
-    uint8_t tried = (uint8_t)((1u << mailer->server_index) | MAILER_SETTLED);
+    uint8_t tried = (uint8_t)((1u << mailer->server_index) | MAILER_SETTLED | MAILER_ELSEWHERE);
 
     for (unsigned round = 0; round < 2; round++) {
         for (size_t i = 0; i < mailer->list_count; i++) {
@@ -274,8 +290,8 @@ bool mailer_next(struct mailer *mailer)
         }
         mailer->have_mail = true;
         mailer->wait_own_fault = false;
-        if (!may_go(mailer)) {
-            mail_release(mailer, MAILER_SETTLED);
+        if (!may_go(mailer) || !is_for_hub(mailer)) {
+            mail_release(mailer, may_go(mailer) ? MAILER_ELSEWHERE : MAILER_SETTLED);
             continue;
         }
         if (expires(mailer)) {
@@ -472,13 +488,37 @@ static bool host_of_config(void *context, const char *name, uint32_t *address)
     return false;
 }
 
+/* HOST[:PORT] of revaliases: all else is as for `mailhub`. */
+static void server_view(struct mailer *mailer)
+{
+    const struct config *config = &mailer->params.settings->config;
+    struct config_endpoint *endpoint = &mailer->endpoint;
+    uint32_t port = config->mailhub.port;
+    char *colon;
+
+    config_server(config, mailer->server_index, &mailer->server);
+    if (mailer->hub[0] == '\0') {
+        return;
+    }
+    (void)text_copy(endpoint->host, sizeof endpoint->host, mailer->hub);
+    colon = strrchr(endpoint->host, ':');
+    if (colon != NULL && text_parse_u32(colon + 1, UINT16_MAX, &port)) {
+        *colon = '\0';
+    }
+    endpoint->port = (uint16_t)port;
+    if (strcmp(config->tls_name, config->mailhub.host) == 0) {
+        mailer->server.tls_name = endpoint->host;
+    }
+    mailer->server.endpoint = endpoint;
+}
+
 /* What the server in hand needs before a connection: certificates and the password. */
 static int server_ready(struct mailer *mailer, char *why, size_t why_size)
 {
     struct settings *settings = mailer->params.settings;
     int error;
 
-    config_server(&settings->config, mailer->server_index, &mailer->server);
+    server_view(mailer);
     if (mailer->server.tls != SMTP_TLS_OFF && !mailer->trusted) {
         if (trust_open(&mailer->trust, settings_ca(settings)) < 0) {
             (void)text_copy(why, why_size, mailer->trust.problem);
@@ -491,7 +531,7 @@ static int server_ready(struct mailer *mailer, char *why, size_t why_size)
                 : settings_secret(&settings->config,
                                   mailer->server_index == 0 ? SETTINGS_AUTH : SETTINGS_AUTH2, why,
                                   why_size);
-    config_server(&settings->config, mailer->server_index, &mailer->server);
+    server_view(mailer);
     return error;
 }
 
@@ -519,8 +559,9 @@ static int round_of_servers(struct mailer *mailer, char *why, size_t why_size)
     for (unsigned sessions = 0; sessions < 2; sessions++) {
         uint64_t now_ms = posix_monotonic_ms();
 
-        mailer->server_index = sessions == 0 ? retry_choose(&mailer->retry, config, now_ms)
-                                             : (uint8_t)(mailer->server_index ^ 1u);
+        mailer->server_index = mailer->hub[0] != '\0' ? 0
+                               : sessions == 0        ? retry_choose(&mailer->retry, config, now_ms)
+                                                      : (uint8_t)(mailer->server_index ^ 1u);
         mailer->have_mail = mailer->have_mail || mailer->own_waits;
         mailer->own_waits = false;
         if (!mailer->have_mail && !mailer_next(mailer)) {
@@ -538,11 +579,11 @@ static int round_of_servers(struct mailer *mailer, char *why, size_t why_size)
         }
         if (error == 0 || error == E_PERMANENT) {
             retry_good(&mailer->retry, mailer->server_index);
-        } else {
+        } else if (mailer->hub[0] == '\0') {
             (void)retry_failed(&mailer->retry, config, &mailer->random, mailer->server_index,
                                now_ms);
         }
-        if (now_ms >= mailer->end_ms || config_servers(config) < 2 ||
+        if (now_ms >= mailer->end_ms || config_servers(config) < 2 || mailer->hub[0] != '\0' ||
             !left_for(mailer, mailer->server_index ^ 1u)) {
             break;
         }
@@ -572,6 +613,24 @@ static void count_waiting(struct mailer *mailer)
     free(ids);
 }
 
+/* The mails that go by servers of their own. */
+static void run_hubs(struct mailer *mailer)
+{
+    for (unsigned hubs = 0; mailer->hub_waits && hubs < HUBS_MAX; hubs++) {
+        char why[MAILER_TEXT_BYTES] = "";
+
+        mailer->hub_waits = false;
+        (void)text_copy(mailer->hub, sizeof mailer->hub, mailer->next_hub);
+        for (size_t i = 0; i < mailer->list_count; i++) {
+            mailer->list[i].done &= (uint8_t)~MAILER_ELSEWHERE;
+        }
+        if (round_of_servers(mailer, why, sizeof why) != 0) {
+            (void)text_copy(mailer->outcome->text, sizeof mailer->outcome->text, why);
+        }
+    }
+    mailer->hub[0] = '\0';
+}
+
 /* With the lock held. */
 static void run_locked(struct mailer *mailer, struct mailer_state *state)
 {
@@ -586,6 +645,7 @@ static void run_locked(struct mailer *mailer, struct mailer_state *state)
             break;
         }
     }
+    run_hubs(mailer);
     mailer->outcome->error = error == E_PERMANENT ? 0 : error;
     state_save(mailer, state, mailer->outcome->error, why);
 }
@@ -679,6 +739,7 @@ void mailer_send_now(const struct mailer_params *params, const struct spool_mail
     mailer->mail = *mail;
     mailer->fd = fd;
     mailer->borrowed_fd = true;
+    (void)text_copy(mailer->hub, sizeof mailer->hub, mail->hub != NULL ? mail->hub : "");
     mailer->have_mail = true;
     state_load(mailer, &state);
     outcome->error = round_of_servers(mailer, why, sizeof why);

@@ -20,7 +20,9 @@
 enum {
     MAILER_TRIED_FIRST = 1,  /* Bit s: server s has said something about it. */
     MAILER_TRIED_SECOND = 2, /* (1 << 1) */
-    MAILER_SETTLED = 4       /* It has left, has failed, or is not to be tried now. */
+    MAILER_TRIED = MAILER_TRIED_FIRST | MAILER_TRIED_SECOND,
+    MAILER_ELSEWHERE = 8, /* It goes by another server than those in hand. */
+    MAILER_SETTLED = 4    /* It has left, has failed, or is not to be tried now. */
 };
 
 struct mailer_mark {
@@ -50,6 +52,10 @@ struct mailer {
     struct random random;
     struct trust trust;
     struct config_server server;
+    struct config_endpoint endpoint; /* Of a server that is not in the configuration. */
+    char hub[CONFIG_HOST_BYTES];     /* The one in hand (revaliases); "": the configured ones. */
+    char next_hub[CONFIG_HOST_BYTES];
+    bool hub_waits; /* next_hub is set. */
     uint8_t server_index;
     bool trusted;     /* trust is open. */
     bool offered;     /* The recipients in hand were told to the server. */

@@ -97,6 +97,7 @@ struct spool_mail {
     char *message_id;        /* Without brackets. */
     char *sender_name;       /* Login name of who queued it. */
     char *envid, *ret;       /* RFC 3461; NULL: none. */
+    char *hub;               /* HOST[:PORT] in the place of mailhub (revaliases); NULL: none. */
     uint64_t size_bytes;     /* Of the message. */
     unsigned flags;          /* TRANSCODE_ flags of the message (net/transcode.h). */
     uint64_t queued_unix_ms; /* For ever the same. */

@@ -11,6 +11,7 @@
  *     sender login
  *     msgid 1a2b@host
  *     envid, ret                   of RFC 3461
+ *     hub host:port                a server of its own (revaliases)
  *     reason text of the last try
  *     wait user@example.com        a recipient: wait, sent, or refused
  *     notify success,failure       of the recipient above
@@ -148,6 +149,7 @@ int spool_envelope_build(const struct spool_mail *mail, char **bytes, size_t *si
     add_optional(&builder, "msgid", mail->message_id);
     add_optional(&builder, "envid", mail->envid);
     add_optional(&builder, "ret", mail->ret);
+    add_optional(&builder, "hub", mail->hub);
     add_optional(&builder, "reason", mail->reason);
     for (size_t i = 0; i < mail->rcpt_count; i++) {
         const struct spool_rcpt *rcpt = &mail->rcpt[i];
@@ -190,6 +192,7 @@ void spool_mail_free(struct spool_mail *mail)
     free(mail->sender_name);
     free(mail->envid);
     free(mail->ret);
+    free(mail->hub);
     memset(mail, 0, sizeof *mail);
 }
 
@@ -338,6 +341,9 @@ static int take_line(struct spool_mail *mail, unsigned *seen, const char *word, 
     }
     if (strcmp(word, "ret") == 0) {
         return take_text(&mail->ret, value);
+    }
+    if (strcmp(word, "hub") == 0) {
+        return take_text(&mail->hub, value);
     }
     if (strcmp(word, "reason") == 0) {
         (void)text_copy(mail->reason, sizeof mail->reason, value); /* As much as has room. */

@@ -330,6 +330,7 @@ int submission_commit(struct submission *submission)
     mail->sender_name = copy(submission->params.settings->user);
     mail->ret = copy(submission->params.ret);
     mail->envid = copy(submission->params.envid);
+    mail->hub = submission->revaliases_hub[0] != '\0' ? strdup(submission->revaliases_hub) : NULL;
     mail->flags = transcode_look_end(&submission->look);
     if (mail->from == NULL || mail->message_id == NULL) {
         return fail(submission, E_SPACE, "out of memory");

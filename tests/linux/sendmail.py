@@ -165,7 +165,7 @@ def ssmtp_configuration(case):
                          f"AuthPass={case.dovecot.password}\nAuthMethod=LOGIN\nTLS_CA_File={root}\n"
                          f"host={HOST} 127.0.0.1\nspool={case.spool}\nlog={case.log}\n")
     case.conf.chmod(0o600)
-    (folder / "revaliases").write_text(f"root:sentry@{DOMAIN}:ignored\n")
+    (folder / "revaliases").write_text(f"root:sentry@{DOMAIN}:{HOST}:{case.servers.exim.port('starttls', 'wildcard')}\n")
     case.sendmail("-t", text=f"To: {case.address}\nFrom: somebody@elsewhere.example\nSubject: s\n\nx\n", code=0)
     mail = case.mails()[0]
     case.expect(f"sentry@{DOMAIN}" in mail["From"], f"From: {mail['From']}")
