@@ -309,10 +309,9 @@ static void take_trace(struct parser *parser, const char *value)
 static void take_macro(struct parser *parser, const char *value)
 {
     static const char commands[] = " ar c C es f g G mad rm set t vb vc vh vl ";
-    const char *found = strstr(commands, value);
+    const char *found = strchr(value, ' ') == NULL ? strstr(commands, value) : NULL;
 
-    if (value[0] == '\0' ||
-        (found != NULL && found[-1] == ' ' && found[strlen(value)] == ' ' && value[0] != ' ')) {
+    if (value[0] == '\0' || (found != NULL && found[-1] == ' ' && found[strlen(value)] == ' ')) {
         parser->why = "-M is a command to Exim's queue: see `tocsin queue`";
     }
 }
