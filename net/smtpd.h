@@ -6,10 +6,14 @@
  * taken, since local programs write them; "." alone between bare LFs too: there is one client and
  * nothing to smuggle past. AUTH and STARTTLS are not offered: the user is who runs it.
  *
+ * What is not asked for is not insisted on: MAIL may come without EHLO, paths without brackets.
+ * A command is looked at when the reply to the one before has been acknowledged.
+ *
  * Events come one at a time; nothing more is taken until each is answered:
  *   SMTPD_MAIL, SMTPD_RCPT   answered by smtpd_reply(): 250, 550 ...
  *   SMTPD_DATA               354 was sent; body bytes follow by smtpd_body()
- *   SMTPD_END                the body is complete: smtpd_reply() says whether it is queued
+ *   SMTPD_END                the body is complete (and has been taken out by smtpd_body_ack()):
+ *                            smtpd_reply() says whether it is queued
  *   SMTPD_RESET              the mail in hand is forgotten (RSET, EHLO, QUIT or the end of input)
  *
  * Cost: sizeof(struct smtpd), some 4 KB. Call from one context only.
@@ -53,10 +57,12 @@ size_t smtpd_push(struct smtpd *smtpd, const uint8_t *bytes, size_t size);
 /* The event that waits. SMTPD_NONE: push more. */
 enum smtpd_event smtpd_event(const struct smtpd *smtpd);
 const char *smtpd_address(const struct smtpd *smtpd);
-/* A parameter of MAIL or RCPT ("RET", "ENVID", "NOTIFY", "ORCPT", "SIZE", "BODY"), or NULL. */
+/* A parameter of MAIL or RCPT ("RET", "ENVID", "NOTIFY", "ORCPT", "SIZE", "BODY"), or NULL.
+ * Checked: RFC 3461 allows it; ENVID is no longer xtext. Until the event is answered. */
 const char *smtpd_parameter(const struct smtpd *smtpd, const char *name);
 
-/* The answer to MAIL, RCPT or END: "250 2.1.0 Ok". Takes the event off. */
+/* The answer to MAIL, RCPT or END: "250 2.1.0 Ok", one line without its end, cut at 510 bytes. 2xx
+ * accepts. Takes the event off. */
 void smtpd_reply(struct smtpd *smtpd, const char *line);
 /* DATA, RESET, QUIT: takes the event off. */
 void smtpd_next(struct smtpd *smtpd);
