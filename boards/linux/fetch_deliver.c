@@ -270,9 +270,12 @@ int fetch_deliver_push(struct fetch_deliver *deliver, const uint8_t *bytes, size
 }
 
 /* An mbox needs a line end before what follows. */
-static int end_line(struct fetch_deliver *deliver, struct fetch_why *why)
+static int end_mbox(struct fetch_deliver *deliver, struct fetch_why *why)
 {
-    return deliver->from != 0 ? put_text(deliver, "\n", 1, why) : 0;
+    bool in_line = deliver->from != 0;
+    int error = put_held(deliver, why);
+
+    return error == 0 && in_line ? put(deliver, "\n", 1, why) : error;
 }
 
 int fetch_deliver_end(struct fetch_deliver *deliver, struct fetch_why *why)
@@ -281,8 +284,7 @@ int fetch_deliver_end(struct fetch_deliver *deliver, struct fetch_why *why)
     int error = deliver->after_cr ? put_text(deliver, "\r", 1, why) : 0;
 
     if (error == 0 && deliver->kind == FETCH_MBOX) {
-        error = put_held(deliver, why);
-        error = error == 0 ? end_line(deliver, why) : error;
+        error = end_mbox(deliver, why);
     }
     error = error == 0 ? fetch_deliver_flush(deliver, why) : error;
     if (error < 0) {

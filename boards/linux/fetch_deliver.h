@@ -10,12 +10,12 @@
  * A message is whole before anything of it can be seen: a Maildir's in tmp/, an mbox's and a
  * command's in a file without a name. A batch of a command is one message.
  *
- * Maildir (cr.yp.to/proto/maildir.html): TIME.U<hash>_N.HOST, where the hash is of account and uid,
- * so that it is found again after a crash. mbox: appended under fcntl and NAME.lock, in the variant
- * that can be undone (mboxrd: ^>*From gets one more '>'), cut back if it cannot be written whole.
- * Command: run by /bin/sh with the message on standard input and SENDER, TOCSIN_ACCOUNT, TOCSIN_UID
- * and TOCSIN_SIZE in its environment; 0 is delivered, EX_TEMPFAIL later, anything else stops. Line
- * ends become LF; no other byte is changed.
+ * Maildir (cr.yp.to/proto/maildir.html): TIME.U<hash>S<batch>_N.HOST, where the hash is of account
+ * and uid, so that it is found again after a crash. mbox: appended under fcntl and NAME.lock, in
+ * the variant that can be undone (mboxrd: ^>*From gets one more '>'), cut back if it cannot be
+ * written whole. Command: run by /bin/sh with the message on standard input and SENDER,
+ * TOCSIN_ACCOUNT, TOCSIN_UID and TOCSIN_SIZE in its environment; 0 is delivered, EX_TEMPFAIL later,
+ * anything else stops. Line ends become LF; no other byte is changed.
  *
  * Cost: the object, some 40 KB. Errors: E_IO, E_SPACE with why filled.
  */
@@ -60,6 +60,7 @@ struct fetch_deliver {
     int folder, tmp, new_folder; /* Maildir. */
     int spool;                   /* mbox, command. */
     uint64_t spooled;            /* Bytes in the spool. */
+    uint32_t serial;             /* Of the batch: fetch_seen_serial(), set by the caller. */
     int mbox;                    /* Open, and locked, from prepare to commit. */
     bool dotlock;
     uint64_t mbox_size;
@@ -111,8 +112,8 @@ void fetch_deliver_forget(struct fetch_deliver *deliver);
 
 /* ---- between the files of this module ---- */
 
-void fetch_maildir_name(const struct fetch_deliver *deliver, uint32_t index, uint32_t unix_s,
-                        const char *uid, char out[FETCH_NAME_BYTES]);
+void fetch_maildir_name(const struct fetch_deliver *deliver, uint32_t serial, uint32_t index,
+                        uint32_t unix_s, const char *uid, char out[FETCH_NAME_BYTES]);
 /* Writes out what is in the buffer. */
 MUST_CHECK int fetch_deliver_flush(struct fetch_deliver *deliver, struct fetch_why *why);
 

@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-void fetch_maildir_name(const struct fetch_deliver *deliver, uint32_t index, uint32_t unix_s,
-                        const char *uid, char out[FETCH_NAME_BYTES])
+void fetch_maildir_name(const struct fetch_deliver *deliver, uint32_t serial, uint32_t index,
+                        uint32_t unix_s, const char *uid, char out[FETCH_NAME_BYTES])
 {
     uint64_t hash = fetch_hash(deliver->seed, uid);
     struct text text = text_begin(out, FETCH_NAME_BYTES);
@@ -20,6 +20,8 @@ void fetch_maildir_name(const struct fetch_deliver *deliver, uint32_t index, uin
     text_format(&text, "%u.U", (unsigned)unix_s);
     text_add_hex(&text, (uint32_t)(hash >> 32), 8);
     text_add_hex(&text, (uint32_t)hash, 8);
+    text_add_char(&text, 'S');
+    text_add_hex(&text, serial, 8);
     text_format(&text, "_%u.%s", (unsigned)index, deliver->host);
 }
 
@@ -27,7 +29,7 @@ static void name_of(const struct fetch_deliver *deliver, uint32_t index, char ou
 {
     const struct fetch_letter *letter = &deliver->letters[index];
 
-    fetch_maildir_name(deliver, index, letter->unix_s, letter->uid, out);
+    fetch_maildir_name(deliver, deliver->serial, index, letter->unix_s, letter->uid, out);
 }
 
 static int open_part(struct fetch_deliver *deliver, const char *name, int *fd,
@@ -150,7 +152,8 @@ static uint32_t find_in(const struct fetch_deliver *deliver, const struct fetch_
             if (entry->d_name[0] == '.') {
                 break;
             }
-            fetch_maildir_name(deliver, i, seen->batch[i].unix_s, seen->batch[i].uid, name);
+            fetch_maildir_name(deliver, (uint32_t)seen->batch_at, i, seen->batch[i].unix_s,
+                               seen->batch[i].uid, name);
             size = strlen(name);
             if (strncmp(entry->d_name, name, size) == 0 &&
                 (entry->d_name[size] == '\0' || entry->d_name[size] == ':')) {
@@ -167,7 +170,8 @@ uint32_t fetch_maildir_resolve(struct fetch_deliver *deliver, const struct fetch
     char name[FETCH_NAME_BYTES];
 
     for (uint32_t i = 0; i < seen->batch_count; i++) {
-        fetch_maildir_name(deliver, i, seen->batch[i].unix_s, seen->batch[i].uid, name);
+        fetch_maildir_name(deliver, (uint32_t)seen->batch_at, i, seen->batch[i].unix_s,
+                           seen->batch[i].uid, name);
         (void)unlinkat(deliver->tmp, name, 0);
     }
     return find_in(deliver, seen, "new") | find_in(deliver, seen, "cur");

@@ -156,6 +156,7 @@ static int64_t read_lines(struct fetch_seen *seen, int64_t from, take_line *take
         have += (size_t)count;
         while ((end = memchr(line, '\n', have - (size_t)(line - room))) != NULL) {
             *end = '\0';
+            seen->line_at = (uint64_t)at + (uint64_t)(line - room);
             if (!skip && !take(seen, line, context)) {
                 errno = 0;
                 return -1;
@@ -209,6 +210,7 @@ static void parse_place(const char *text, struct fetch_seen_place *place)
 static void batch_clear(struct fetch_seen *seen)
 {
     seen->batch_count = 0;
+    seen->batch_at = 0;
     seen->place.offset = 0;
     seen->place.length = 0;
 }
@@ -239,6 +241,7 @@ static bool load_line(struct fetch_seen *seen, char *line, void *context)
     } else if (line[0] == '\0' || line[1] != ' ') {
         return true; /* Nothing of ours: not believed, and left out when the file is made anew. */
     } else if (line[0] == 'm') {
+        seen->batch_at = seen->line_at;
         parse_place(line + 2, &seen->place);
     } else if (line[0] == '-') {
         note = find(seen, line + 2, NOTE_GONE, 0);
@@ -249,6 +252,7 @@ static bool load_line(struct fetch_seen *seen, char *line, void *context)
     } else if (!parse_letter(line + 2, &letter)) {
         return true;
     } else if (line[0] == '+' && seen->batch_count < FETCH_BATCH) {
+        seen->batch_at = seen->batch_at == 0 ? seen->line_at : seen->batch_at;
         seen->batch[seen->batch_count++] = letter;
     } else if (line[0] == 'k' || line[0] == '?') {
         return insert_known(seen, &letter, line[0] == '?' ? NOTE_VANISHED : 0, why);

@@ -66,6 +66,8 @@ struct fetch_seen {
     uint32_t batch_count; /* Of a batch that is under way, or in doubt. */
     struct fetch_seen_letter batch[FETCH_BATCH];
     struct fetch_seen_place place;
+    uint64_t batch_at; /* Where the batch in doubt stands in the file: a number of its own. */
+    uint64_t line_at;  /* While the file is read: its line in hand. */
     size_t buffered;
     char buffer[4096];
 };
@@ -80,6 +82,12 @@ void fetch_seen_close(struct fetch_seen *seen);
 /* Which messages of the batch in doubt were delivered after all (bit i: batch[i]). */
 MUST_CHECK int fetch_seen_resolve(struct fetch_seen *seen, uint32_t delivered,
                                   struct fetch_why *why);
+
+/* A number for the next batch that no other one in this file has, nor had at the same time. */
+static inline uint32_t fetch_seen_serial(const struct fetch_seen *seen)
+{
+    return (uint32_t)(seen->size + seen->buffered);
+}
 
 /* The server has a message of that uid. 1: it is known; 0: it is new. */
 MUST_CHECK int fetch_seen_listed(struct fetch_seen *seen, const char *uid, struct fetch_why *why);

@@ -89,6 +89,7 @@ static void listing_end(struct fetch_work *work)
     bool sizes = work->step == FETCH_SIZES;
 
     fetch_items_sort(work);
+    fetch_header_begin(&work->header);
     work->listed = !work->leaves;
     if (!sizes && work->config.pop3_size_max > 0 && work->count > 0) {
         work->step = FETCH_SIZES;
@@ -242,6 +243,7 @@ static void begin_message(struct fetch_work *work, struct fetch_item *item)
 {
     uint32_t unix_s = (uint32_t)(posix_unix_ms() / 1000);
 
+    work->deliver.serial = fetch_seen_serial(&work->seen);
     if (fetch_deliver_begin(&work->deliver, item->number, fetch_uid(work, item), unix_s,
                             &work->why) < 0) {
         fetch_deliver_drop(&work->deliver);
