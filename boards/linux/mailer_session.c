@@ -33,6 +33,7 @@ static bool read_more(struct mailer *mailer)
     mailer->in_at = 0;
     mailer->in_size = got > 0 ? (size_t)got : 0;
     mailer->at_end = got <= 0;
+    mailer->unreadable |= got < 0;
     return got > 0;
 }
 
@@ -42,6 +43,7 @@ static void rewind_message(struct mailer *mailer)
     mailer->in_at = 0;
     mailer->in_size = 0;
     mailer->at_end = false;
+    mailer->unreadable = false;
 }
 
 /* What has to be known of the whole message before it can be rewritten. */
@@ -94,7 +96,9 @@ static bool body_pump(struct mailer *mailer, uint64_t now_ms)
         return false;
     }
     size = body_read(mailer, out, room);
-    if (size == 0) {
+    if (mailer->unreadable) {
+        smtp_quit(&mailer->smtp, now_ms); /* Which hangs up here: the server has no message. */
+    } else if (size == 0) {
         smtp_body_end(&mailer->smtp, now_ms);
     } else {
         smtp_body_ack(&mailer->smtp, size, now_ms);
@@ -128,12 +132,11 @@ static bool envelope_begin(struct mailer *mailer, uint64_t now_ms)
         .size_bytes = mail->size_bytes < UINT32_MAX ? (uint32_t)mail->size_bytes : UINT32_MAX,
         .eight_bit = eight_bit_ok && (mail->flags & TRANSCODE_EIGHT_BIT) != 0,
     };
-    const char *notify[SMTP_RCPT_MAX];
 
     for (size_t i = 0; i < mailer->rcpt_count; i++) {
-        notify[i] = mail->rcpt[mailer->rcpt_index[i]].notify;
+        mailer->notify[i] = mail->rcpt[mailer->rcpt_index[i]].notify;
     }
-    envelope.notify = notify;
+    envelope.notify = mailer->notify;
     envelope.ret = mail->ret;
     envelope.envid = mail->envid;
     mailer->transcoding = transcode_needed(mail->flags, eight_bit_ok);

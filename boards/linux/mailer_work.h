@@ -71,9 +71,11 @@ struct mailer {
     bool borrowed_fd; /* The caller's. */
     size_t rcpt_index[SMTP_RCPT_MAX];
     const char *rcpt[SMTP_RCPT_MAX];
+    const char *notify[SMTP_RCPT_MAX]; /* NOTIFY= of each, or NULL. */
     size_t rcpt_count;
     bool wait_own_fault; /* Some of its recipients are to come later. */
     bool transcoding, at_end;
+    bool unreadable; /* Reading the message failed: half of it may not pass for all of it. */
     size_t in_at, in_size;
     uint64_t offered_ms; /* When the mail in hand was; 0: not yet. */
 
