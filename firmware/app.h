@@ -120,7 +120,18 @@ struct app {
     struct queue queue;
     struct log log;
     struct tls tls;
+#ifdef TOCSIN_HOSTED
+    struct candidate_room room;
+#endif
 };
+
+/* Where a configuration is checked while no session runs; it holds nothing before. With the sizes of
+ * a device that is the record buffer. */
+#ifdef TOCSIN_HOSTED
+#define APP_ROOM(app) (&(app)->room)
+#else
+#define APP_ROOM(app) tls_lend(&(app)->tls, sizeof(struct candidate_room))
+#endif
 
 void app_init(struct app *app, const struct platform *platform);
 void app_start(struct app *app);

@@ -385,7 +385,7 @@ static void take_finding(void *context, unsigned line, const char *key, const ch
 /* Whether the staged settings can be committed; else the result tells why not. */
 static bool check(struct app *app, struct text *result)
 {
-    struct candidate_room *room = tls_lend(&app->tls, sizeof *room);
+    struct candidate_room *room = APP_ROOM(app);
     struct findings findings = {.text = result};
     int errors = E_SPACE;
 

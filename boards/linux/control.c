@@ -10,7 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define LINE_MS_MAX 10000 /* For a client to write its line. */
+#define LINE_MS_MAX 60000 /* For a client to write its line; a person may type it, */
+#define PATIENCE_MS 100   /* unless others wait for his place. */
 #define BACKLOG 64
 #define CTRL_C 3
 #define LOG_PREFIX "log: "
@@ -389,12 +390,34 @@ static bool is_full(const struct control *control, int fd)
            (peer.uid == 0 || peer.uid == control->owner);
 }
 
-static struct control_client *free_client(struct control *control)
+static bool somebody_comes(const struct control *control)
 {
+    struct pollfd look = {.fd = control->listener, .events = POLLIN};
+
+    return poll(&look, 1, 0) > 0;
+}
+
+/* A free place; when there is none, that of the client which has said nothing for longest. NULL:
+ * all wait for an answer, or have only just come. */
+static struct control_client *free_client(struct control *control, uint64_t now_ms)
+{
+    struct control_client *slowest = NULL;
+
     for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
-        if (control->client[i].state == CONTROL_FREE) {
-            return &control->client[i];
+        struct control_client *client = &control->client[i];
+
+        if (client->state == CONTROL_FREE) {
+            return client;
         }
+        if (client->state == CONTROL_READING &&
+            client->deadline_ms + PATIENCE_MS < now_ms + LINE_MS_MAX &&
+            (slowest == NULL || client->deadline_ms < slowest->deadline_ms)) {
+            slowest = client;
+        }
+    }
+    if (slowest != NULL && somebody_comes(control)) {
+        drop(control, slowest);
+        return slowest;
     }
     return NULL;
 }
@@ -404,7 +427,7 @@ static bool take_clients(struct control *control, uint64_t now_ms)
     struct control_client *client;
     bool moved = false;
 
-    while (control->listener >= 0 && (client = free_client(control)) != NULL) {
+    while (control->listener >= 0 && (client = free_client(control, now_ms)) != NULL) {
         int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
         if (fd < 0) {
@@ -540,7 +563,7 @@ size_t control_wants(const struct control *control, struct pollfd *out)
                      (client->state == CONTROL_TERMINAL && !client->ended &&
                       control->keys_at == control->keys_size);
 
-        room = room || client->state == CONTROL_FREE;
+        room = room || client->state == CONTROL_FREE || client->state == CONTROL_READING;
         if (client->state != CONTROL_FREE) {
             out[count++] = (struct pollfd){.fd = client->fd, .events = reads ? POLLIN : 0};
         }

@@ -49,7 +49,7 @@ enum control_state {
 
 struct control_client {
     enum control_state state;
-    int fd;    /* -1: this process's own: see control_run(). */
+    int fd;     /* -1: this process's own: see control_run(). */
     bool full;  /* May do all. */
     bool ended; /* Nothing more comes from it. */
     bool gone;  /* To be closed. */

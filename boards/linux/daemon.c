@@ -19,11 +19,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TAKE_MS_MAX 60000      /* For a command that has the flash to end. */
-#define STOP_MS_MAX 5000       /* For a mail that is being sent at the end. */
-#define RELOAD_MS_MAX 60000    /* ... and before the configuration is read again. */
-#define DATAGRAM_BYTES 8192    /* RFC 5426 3.1 asks for 2,048. */
-#define DATAGRAMS_MAX 64       /* Taken in a row. */
+#define TAKE_MS_MAX 60000       /* For a command that has the flash to end. */
+#define STOP_MS_MAX 5000        /* For a mail that is being sent at the end. */
+#define RELOAD_MS_MAX 60000     /* ... and before the configuration is read again. */
+#define DATAGRAM_BYTES 8192     /* RFC 5426 3.1 asks for 2,048. */
+#define DATAGRAMS_MAX 64        /* Taken in a row. */
 #define RECEIVE_BYTES (1 << 20) /* What may wait while a mail is being written to the disk. */
 #define PID_FILE "/run/tocsin.pid"
 #define SEVERITY_OF_LOG 6
@@ -73,8 +73,8 @@ static void open_syslog(void)
     if (config->syslog_port == 0) {
         return;
     }
-    this_one.syslog = posix_udp_listen(strcmp(address, "*") == 0 ? NULL : address,
-                                       config->syslog_port);
+    this_one.syslog =
+        posix_udp_listen(strcmp(address, "*") == 0 ? NULL : address, config->syslog_port);
     if (this_one.syslog < 0) {
         app_log(&device.app, "syslog: port %u of %s cannot be opened: %s; see `syslog_port`",
                 (unsigned)config->syslog_port, address, strerror(errno));
@@ -182,8 +182,7 @@ static void take_signals(void)
 
 static bool has_ended(void)
 {
-    return this_one.stop_ms != 0 &&
-           (!in_session() || posix_monotonic_ms() >= this_one.stop_ms);
+    return this_one.stop_ms != 0 && (!in_session() || posix_monotonic_ms() >= this_one.stop_ms);
 }
 
 /* Two sessions with one mailbox lock each other out. */

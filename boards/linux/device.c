@@ -14,9 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ASK_MS_MAX 30000     /* For the flash to be free, or somebody to answer. */
+#define ASK_MS_MAX 30000 /* For the flash to be free, or somebody to answer. */
 #define ASK_STEP_MS 20
 #define ALONE_MS_MAX 3600000 /* Without total_timeout. */
+#define STOP_MS_MAX 2000     /* After a signal. */
 #define ELLIPSIS "\xE2\x80\xA6"
 
 /* ---- a command without a daemon ---- */
@@ -24,7 +25,8 @@
 static struct one_shot {
     jmp_buf reset; /* `config commit`, `reboot`. */
     struct reply reply;
-    bool stopped; /* By a signal. */
+    bool stopped;     /* By a signal; */
+    uint64_t stop_ms; /* the session in hand has until then. */
 } one_shot;
 
 static void own_line(void *context, const char *line)
@@ -64,12 +66,11 @@ static bool is_done(void)
     enum sender_stage stage;
 
     if (one_shot.stopped || device.control.yield) {
-        return !app->sender.running;
+        return !app->sender.running || (one_shot.stopped && board.millis() >= one_shot.stop_ms);
     }
     return one_shot.reply.ended && device.control.pending == NULL && !app->sender.running &&
            !app->poller.running && !app->poller.wanted &&
-           (app_blocked(app, &stage) != NULL ||
-            sender_try_ms(&app->sender) > board.millis()) &&
+           (app_blocked(app, &stage) != NULL || sender_try_ms(&app->sender) > board.millis()) &&
            !control_busy(&device.control);
 }
 
@@ -78,6 +79,7 @@ static void step(void)
     uint32_t app_ms;
 
     while (device_signal() != 0) {
+        one_shot.stop_ms = one_shot.stopped ? one_shot.stop_ms : board.millis() + STOP_MS_MAX;
         one_shot.stopped = true;
     }
     device_follow();

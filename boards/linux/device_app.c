@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #define FILE_NAME "device.flash"
-#define SECRETS_MS 60000   /* Between two tries to get a password. */
-#define CLOCK_STEP_MS 500  /* Less is told by nobody's watch. */
+#define SECRETS_MS 60000  /* Between two tries to get a password. */
+#define CLOCK_STEP_MS 500 /* Less is told by nobody's watch. */
 #define TAKE_STEP_MS 50
 #define YIELD_STEP_MS 1000
 

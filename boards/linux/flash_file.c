@@ -373,8 +373,7 @@ static int look(struct flash_file *file, const char *path)
         return E_IO;
     }
     if (stat_.st_size < (off_t)sizeof magic || stat_.st_size > (off_t)FLASH_SIZE_BYTES ||
-        read_all(file->fd, 0, magic, sizeof magic) < 0 ||
-        memcmp(magic, MAGIC, sizeof magic) != 0) {
+        read_all(file->fd, 0, magic, sizeof magic) < 0 || memcmp(magic, MAGIC, sizeof magic) != 0) {
         return put_aside(file, path);
     }
     if (stat_.st_size == (off_t)FLASH_SIZE_BYTES) {

@@ -83,8 +83,7 @@ static void find_number(struct reply *reply, const char *line)
     for (line += strlen("alert "); *line >= '0' && *line <= '9'; line++) {
         text_add_char(&text, *line);
     }
-    if (text_starts_nocase(line, " is ") &&
-        text_parse_u32(number, UINT32_MAX, &reply->alert)) {
+    if (text_starts_nocase(line, " is ") && text_parse_u32(number, UINT32_MAX, &reply->alert)) {
         reply->in_ram = strstr(line, ", in RAM only") != NULL;
     }
 }

@@ -259,7 +259,7 @@ def at_once(case):
 @test
 def interrupted(case):
     """^C while the server stalls: the alert is kept, and the program says so."""
-    evil = Evil(case.bench, case.servers.certificates, [{"greeting": SILENT}] * 3)
+    evil = Evil(case.bench, case.servers.certificates, [{"GREETING": SILENT}] * 3)
     case.configure(mailhub=f"{HOST}:{evil.port}")
     popen = subprocess.Popen(case.command("alert", "err", "interrupted"), stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, text=True)
@@ -274,7 +274,7 @@ def interrupted(case):
 @test
 def total_timeout(case):
     """A server that stalls holds a call no longer than it may."""
-    evil = Evil(case.bench, case.servers.certificates, [{"greeting": SILENT}] * 3)
+    evil = Evil(case.bench, case.servers.certificates, [{"GREETING": SILENT}] * 3)
     case.configure(mailhub=f"{HOST}:{evil.port}", total_timeout=2)
     began = time.monotonic()
     _, err = case.call("alert", "err", "stalled")
@@ -411,7 +411,7 @@ def stalled_client(case):
     idle[0].sendall(b"alert er")
     time.sleep(0.2)
     began = time.monotonic()
-    expect(case.ask("help").endswith("ok\n") or time.monotonic() - began < 15, "others get through")
+    expect(case.ask("help").endswith("ok\n") and time.monotonic() - began < 5, "others get through")
     for client in idle:
         client.close()
     case.call("alert", "err", "past the idle ones")
@@ -427,7 +427,7 @@ def stalled_client(case):
 @test
 def beside_a_test(case):
     """An alert does not wait for a test that takes its time, and a second test waits for the first."""
-    evil = Evil(case.bench, case.servers.certificates, [{"greeting": SILENT}] * 20)
+    evil = Evil(case.bench, case.servers.certificates, [{"GREETING": SILENT}] * 20)
     case.configure(mailhub=f"{HOST}:{evil.port}", greeting_timeout=3)
     popen = case.daemon()
     tests = [subprocess.Popen(case.command("test"), stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
@@ -584,7 +584,7 @@ def console(case):
 @test
 def yields(case):
     """A daemon that starts while a command has the flash gets it soon, and the alert is not lost."""
-    evil = Evil(case.bench, case.servers.certificates, [{"greeting": SILENT}] * 3)
+    evil = Evil(case.bench, case.servers.certificates, [{"GREETING": SILENT}] * 3)
     case.configure(mailhub=f"{HOST}:{evil.port}", greeting_timeout=2)
     popen = subprocess.Popen(case.command("alert", "err", "handed over"), stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, text=True)
