@@ -190,9 +190,9 @@ static void set_algorithms(struct tls *tls)
     br_ssl_engine_set_hash(engine, br_sha512_ID, &br_sha512_vtable);
     br_ssl_engine_set_prf_sha256(engine, br_tls12_sha256_prf);
     br_ssl_engine_set_prf_sha384(engine, br_tls12_sha384_prf);
-    br_ssl_engine_set_rsavrfy(engine, br_rsa_i31_pkcs1_vrfy);
+    br_ssl_engine_set_rsavrfy(engine, tls_rsa_verify);
     br_ssl_engine_set_ec(engine, &tls_ec);
-    br_ssl_engine_set_ecdsa(engine, br_ecdsa_i31_vrfy_asn1);
+    br_ssl_engine_set_ecdsa(engine, tls_ecdsa_verify);
     br_ssl_engine_set_aes_ctr(engine, &br_aes_ct_ctr_vtable);
     br_ssl_engine_set_ghash(engine, br_ghash_ctmul32);
     br_ssl_engine_set_gcm(engine, &br_sslrec_in_gcm_vtable, &br_sslrec_out_gcm_vtable);
