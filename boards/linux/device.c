@@ -74,9 +74,8 @@ static bool is_done(void)
            !control_busy(&device.control);
 }
 
-static void step(void)
+static void step(bool waits)
 {
-    uint32_t app_ms;
 
     while (device_signal() != 0) {
         one_shot.stop_ms = one_shot.stopped ? one_shot.stop_ms : board.millis() + STOP_MS_MAX;
@@ -86,8 +85,7 @@ static void step(void)
     if (control_poll(&device.control, board.millis()) || app_poll(&device.app)) {
         return;
     }
-    app_ms = app_sleep_ms_max(&device.app);
-    device_wait(NULL, 0, app_ms);
+    device_wait(NULL, 0, waits ? app_sleep_ms_max(&device.app) : 0);
 }
 
 static void step_until_done(uint64_t end_ms)
@@ -101,7 +99,7 @@ static void step_until_done(uint64_t end_ms)
             return;
         }
         idle = done;
-        step();
+        step(!done);
     }
 }
 
