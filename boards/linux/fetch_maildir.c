@@ -1,6 +1,7 @@
 /* fetch_maildir.c - a Maildir: whole and synced in tmp/, then renamed into new/. */
 #include "boards/linux/fetch_deliver.h"
 
+#include "net/posix/link_posix.h"
 #include "net/text.h"
 
 #include <dirent.h>
@@ -10,6 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define SWEEP_S 3600
 
 void fetch_maildir_name(const struct fetch_deliver *deliver, uint32_t serial, uint32_t index,
                         uint32_t unix_s, const char *uid, char out[FETCH_NAME_BYTES])
@@ -42,6 +45,29 @@ static int open_part(struct fetch_deliver *deliver, const char *name, int *fd,
     return *fd < 0 ? fetch_why_errno(why, deliver->path) : 0;
 }
 
+/* Removes what runs that were killed have left in tmp/: files with names of ours that nobody has
+ * written to for a while. */
+static void sweep(struct fetch_deliver *deliver)
+{
+    const struct dirent *entry;
+    int fd = openat(deliver->folder, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        const char *name = strstr(entry->d_name, ".U");
+        struct stat status;
+
+        if (name != NULL && strstr(name, deliver->host) != NULL &&
+            fstatat(deliver->tmp, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            posix_unix_ms() / 1000 > (uint64_t)status.st_mtime + SWEEP_S) {
+            (void)unlinkat(deliver->tmp, entry->d_name, 0);
+        }
+    }
+    if (folder != NULL) {
+        closedir(folder);
+    }
+}
+
 int fetch_maildir_open(struct fetch_deliver *deliver, struct fetch_why *why)
 {
     int cur;
@@ -60,7 +86,13 @@ int fetch_maildir_open(struct fetch_deliver *deliver, struct fetch_why *why)
     }
     close(cur);
     error = open_part(deliver, "tmp", &deliver->tmp, why);
-    return error < 0 ? error : open_part(deliver, "new", &deliver->new_folder, why);
+    if (error == 0) {
+        error = open_part(deliver, "new", &deliver->new_folder, why);
+    }
+    if (error == 0) {
+        sweep(deliver);
+    }
+    return error;
 }
 
 int fetch_maildir_begin(struct fetch_deliver *deliver, struct fetch_why *why)

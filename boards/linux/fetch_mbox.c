@@ -58,30 +58,50 @@ static bool is_stale(const char *name)
     return posix_unix_ms() / 1000 > (uint64_t)status.st_mtime + STALE_S;
 }
 
+/* Makes a file with the number of this process in it. -1: errno. */
+static int write_pid(const char *name)
+{
+    char pid[16];
+    size_t size = text_print(pid, sizeof pid, "%u\n", (unsigned)getpid());
+    int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    bool written;
+
+    if (fd < 0) {
+        return -1;
+    }
+    written = write(fd, pid, size) == (ssize_t)size;
+    close(fd);
+    if (!written) {
+        (void)unlink(name);
+        errno = EIO;
+    }
+    return written ? 0 : -1;
+}
+
 /* 1: the lock file is ours; 0: somebody else's; E_IO: there can be none here (no right to write in
- * the folder), and fcntl() has to do. */
+ * the folder), and fcntl() has to do. It is linked to its name when it says whose it is: one that
+ * says nothing would be in the way for long if its process were killed. */
 static int lock_file(const struct fetch_deliver *deliver)
 {
     char name[FETCH_PATH_BYTES];
-    char pid[16];
-    int fd;
+    char own[FETCH_PATH_BYTES + 12];
+    int made;
 
     if (!lock_name(deliver, name)) {
         return E_IO;
     }
-    fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (fd < 0 && errno == EEXIST) {
-        if (is_stale(name)) {
-            (void)unlink(name);
-        }
-        return 0;
+    text_print(own, sizeof own, "%s.%u", name, (unsigned)getpid());
+    (void)unlink(own);
+    made = write_pid(own) == 0 ? link(own, name) : -1;
+    if (made < 0 && errno != EEXIST) {
+        made = write_pid(name); /* A file system without links. */
     }
-    if (fd < 0) {
-        return E_IO;
+    made = made == 0 ? 1 : errno == EEXIST ? 0 : E_IO;
+    (void)unlink(own);
+    if (made == 0 && is_stale(name)) {
+        (void)unlink(name);
     }
-    (void)!write(fd, pid, text_print(pid, sizeof pid, "%u\n", (unsigned)getpid()));
-    close(fd);
-    return 1;
+    return made;
 }
 
 static bool lock_fcntl(int fd, short type)

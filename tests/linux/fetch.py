@@ -741,7 +741,12 @@ def killed_at_each_call(stand):
                 home.run()
                 read = home.mails() if kind == "maildir" else read_mbox(home.mbox)
                 same(read, texts)
-                expect(not evil.messages and not home.left_over(), f"{kind} {call} {number}")
+                expect(not evil.messages and len(home.left_over()) <= 4, f"{kind} {call} {number}")
+                if home.left_over():
+                    for path in home.left_over():
+                        os.utime(path, (1, 1))
+                    home.run()
+                expect(not home.left_over(), f"{kind} {call} {number}: not swept")
 
 
 @check
