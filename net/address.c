@@ -132,7 +132,7 @@ static bool normalize(char out[ADDRESS_BYTES], const char *word, size_t size)
     char copy[ADDRESS_BYTES];
     struct text text = text_begin(copy, sizeof copy);
     struct text result = text_begin(out, ADDRESS_BYTES);
-    bool apostrophes = size > 2 && word[0] == '\'' && word[size - 1] == '\'';
+    bool apostrophes = word[0] == '\'' && word[size - 1] == '\'' && memchr(word, '@', size) != NULL;
     const char *domain;
     size_t local;
     size_t bare;

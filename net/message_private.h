@@ -1,4 +1,4 @@
-/* message_private.h - what message.c and message_field.c have in common. */
+/* message_private.h - what the files of the header filter have in common. */
 #ifndef TOCSIN_NET_MESSAGE_PRIVATE_H
 #define TOCSIN_NET_MESSAGE_PRIVATE_H
 
@@ -40,8 +40,56 @@ struct message_known {
     uint8_t form, id;
 };
 
+/* What a run of bytes is made of that is to be encoded. */
+enum message_run {
+    RUN_TEXT,
+    RUN_PHRASE, /* Words and quoted strings. */
+    RUN_COMMENT,
+    RUN_PARAM /* A token or a quoted string, for RFC 2231. */
+};
+
+enum {
+    LINE_CHARS = 78,         /* What a line should not exceed (RFC 5322 2.1.1). */
+    WORD_ROOM = 24,          /* Below it an encoded word begins on a new line. */
+    MAILBOX_NAME_BYTES = 200 /* Of a display name of ours, with NUL. */
+};
+
+/* message_field.c */
+
 /* The field in hand, a bounded piece of it. true: all that is in message->value is done. */
 bool message_field_step(struct message *message);
+
+/* No more addresses come in this field. */
+void message_end_list(struct message *message);
+
+/* message_value.c */
+
+/* The same of its value, once its name is written or it is left out. */
+bool message_value_step(struct message *message);
+
+size_t message_skip_blanks(const struct message *message, size_t at, size_t limit);
+
+/* message_words.c */
+
+bool message_has_eight_bit(const char *bytes, size_t size);
+bool message_is_utf8(const char *bytes, size_t size);
+
+/* The next encoded word of the run in hand, or the next section of the parameter. */
+void message_run_step(struct message *message);
+void message_param_step(struct message *message);
+
+/* How many octets a parameter's value takes when it is encoded. */
+size_t message_param_size(const struct message *message, size_t at, size_t end);
+
+/* "@domain", if there is one. */
+bool message_has_domain(const struct message *message);
+void message_put_domain(struct message *message);
+
+/* A whole field of ours. A display name of NULL or "" is none. */
+void message_put_mailbox(struct message *message, bool resent, const char *field, const char *name,
+                         const char *address);
+
+/* message.c */
 
 /* Writing. Line ends are '\n' here, and become the message's own; a line that grows too long is
  * broken. */
@@ -58,9 +106,7 @@ void message_close_list(struct message *message);
 /* "Name: ", whether it is Resent- or not. */
 void message_put_name(struct message *message, bool resent, const char *name);
 
-/* A whole field of ours. A display name of NULL or "" is none. */
-void message_put_mailbox(struct message *message, bool resent, const char *field, const char *name,
-                         const char *address);
+/* Whole fields of ours. */
 void message_put_date(struct message *message, bool resent);
 void message_put_id(struct message *message, bool resent);
 

@@ -27,7 +27,7 @@ struct message {
     bool cr;           /* A CR that may belong to a line end. */
     bool complete;     /* All of the field is in value; else its beginning. */
 
-    /* Of the field in hand (message_field.c). */
+    /* Of the field in hand (message_field.c, message_value.c). */
     const struct message_known *known; /* What is known of fields of that name. */
     bool begun, prepared;              /* Its name was written; the piece in hand was looked at. */
     bool resent, older;                /* A Resent- field; of a block below the first one. */
