@@ -86,22 +86,6 @@ static int poll_command(struct settings *settings, int argc, const char *argv[])
     return code;
 }
 
-/* The rest of the words as one line for the console. */
-static int console_command(struct settings *settings, int argc, const char *const argv[])
-{
-    static char line[2048];
-    struct text text = text_begin(line, sizeof line);
-
-    for (int i = 0; i < argc; i++) {
-        text_format(&text, "%s%s", i > 0 ? " " : "", argv[i]);
-    }
-    if (text.cut) {
-        print(STDERR_FILENO, "tocsin: the command is too long: expected at most 2,047 bytes\n");
-        return EX_DATAERR;
-    }
-    return device_command(settings, line);
-}
-
 static int command(const char *file, int argc, const char *argv[])
 {
     static struct settings settings;
@@ -125,7 +109,8 @@ static int command(const char *file, int argc, const char *argv[])
     if (is(name, "daemon")) {
         return device_daemon(&settings, argc > 1 && (is(argv[1], "-f") || is(argv[1], "-n")));
     }
-    return is(name, "console") ? device_console(&settings) : console_command(&settings, argc, argv);
+    return is(name, "console") ? device_console(&settings)
+                               : device_words(&settings, (size_t)argc, argv);
 }
 
 int main(int argc, char *argv_given[])
