@@ -309,6 +309,7 @@ static void forget(struct link_posix *link)
     link->tx_at = link->tx_size = 0;
     link->rx_at = link->rx_size = 0;
     link->state = LINK_IDLE;
+    link->told = LINK_IDLE; /* Whoever closed it knows: link_posix_wait() has no news. */
 }
 
 static int begin(struct link *base, const char *host, uint16_t port)
