@@ -59,18 +59,32 @@ static enum device_kind kind_of(const char *line)
                : DEVICE_LOOKS;
 }
 
+/* After QUIT and its answer a server may take its time to close. */
+static bool is_sending(const struct app *app)
+{
+    return app->sender.running && app->sender.session.phase != SESSION_CLOSE;
+}
+
+static bool is_due(struct app *app)
+{
+    uint64_t now_ms = board.millis();
+    enum sender_stage stage;
+
+    return app_blocked(app, &stage) == NULL &&
+           (app->sender.running ? queue_due_ms(&app->queue, now_ms)
+                                : sender_try_ms(&app->sender)) <= now_ms;
+}
+
 /* Nothing more can be done now. */
 static bool is_done(void)
 {
     struct app *app = &device.app;
-    enum sender_stage stage;
 
     if (one_shot.stopped || device.control.yield) {
-        return !app->sender.running || (one_shot.stopped && board.millis() >= one_shot.stop_ms);
+        return !is_sending(app) || (one_shot.stopped && board.millis() >= one_shot.stop_ms);
     }
-    return one_shot.reply.ended && device.control.pending == NULL && !app->sender.running &&
-           !app->poller.running && !app->poller.wanted &&
-           (app_blocked(app, &stage) != NULL || sender_try_ms(&app->sender) > board.millis()) &&
+    return one_shot.reply.ended && device.control.pending == NULL && !is_sending(app) &&
+           !app->poller.running && !app->poller.wanted && !is_due(app) &&
            !control_busy(&device.control);
 }
 

@@ -358,7 +358,11 @@ void device_start(enum reset_cause cause)
 
 void device_end(void)
 {
-    link_abort(device.app.platform.link);
+    if (device.app.sender.session.phase == SESSION_CLOSE) {
+        link_close(device.app.platform.link);
+    } else {
+        link_abort(device.app.platform.link);
+    }
     explicit_bzero(&device.app, sizeof device.app);
 }
 
@@ -401,6 +405,7 @@ void device_wait(struct pollfd *more, size_t count, uint32_t timeout_ms)
     struct pollfd fds[LINK_POSIX_MORE_MAX];
     size_t used = control_wants(&device.control, fds);
     size_t unread;
+    bool wants;
 
     if (device.signals >= 0) {
         fds[used++] = (struct pollfd){.fd = device.signals, .events = POLLIN};
@@ -409,7 +414,9 @@ void device_wait(struct pollfd *more, size_t count, uint32_t timeout_ms)
         fds[used + i] = more[i];
     }
     (void)link_rx_buf(device.app.platform.link, &unread);
-    link_posix_wait(&device.link, unread == 0, fds, used + count, (int)timeout_ms);
+    wants = unread == 0 || unread != device.unread; /* Else it was offered, and not taken. */
+    device.unread = unread;
+    link_posix_wait(&device.link, wants, fds, used + count, (int)timeout_ms);
     for (size_t i = 0; i < count; i++) {
         more[i] = fds[used + i];
     }

@@ -32,6 +32,7 @@ struct device {
     bool reloads;           /* The start is no news: a person had the configuration read again. */
     uint64_t secrets_ms;    /* When to try again to get the passwords; 0: they are there. */
     int64_t clock_ms;       /* Time of day less uptime, as the app knows it. */
+    size_t unread;          /* Bytes that the link had when it was waited for last. */
     volatile int signal_in; /* Where a signal's handler writes its number, */
     int signals;            /* and where it is read. */
     struct trust trust;
@@ -50,7 +51,8 @@ MUST_CHECK int device_take(struct settings *settings, enum device_kind kind, uin
 /* Brings the configuration into the slot, and the app to life. */
 void device_start(enum reset_cause cause);
 
-/* The app is to leave no trace in memory or on the network; the flash stays. */
+/* The app is to leave no trace in memory or on the network; the flash stays. The last bytes of a
+ * session that is being closed still leave. */
 void device_end(void);
 
 /* The clock and the passwords, as far as they have changed. */
