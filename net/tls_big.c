@@ -8,6 +8,9 @@
 
 #include <string.h>
 
+/* Where the call would cost more than what is called, at any level of optimization. */
+#define INLINE __attribute__((always_inline)) static inline
+
 void tls_big_decode(uint64_t *out, size_t words, const uint8_t *bytes, size_t size)
 {
     memset(out, 0, words * sizeof *out);
@@ -23,16 +26,31 @@ void tls_big_encode(uint8_t *bytes, size_t size, const uint64_t *in, size_t word
     }
 }
 
-/* Sets out = a - b and returns what had to be borrowed. */
-static uint64_t difference(uint64_t *out, const uint64_t *a, const uint64_t *b, size_t words)
+/* a + b + *carry; *carry is 0 or 1, before and behind. */
+INLINE uint64_t plus(uint64_t a, uint64_t b, unsigned *carry)
 {
-    uint64_t borrow = 0;
+    unsigned over = __builtin_add_overflow(a, *carry, &a);
+
+    *carry = over | __builtin_add_overflow(a, b, &a);
+    return a;
+}
+
+/* a - b - *borrow */
+INLINE uint64_t minus(uint64_t a, uint64_t b, unsigned *borrow)
+{
+    unsigned under = __builtin_sub_overflow(a, *borrow, &a);
+
+    *borrow = under | __builtin_sub_overflow(a, b, &a);
+    return a;
+}
+
+/* Sets out = a - b and returns what had to be borrowed. */
+static unsigned difference(uint64_t *out, const uint64_t *a, const uint64_t *b, size_t words)
+{
+    unsigned borrow = 0;
 
     for (size_t i = 0; i < words; i++) {
-        tls_big_wide value = (tls_big_wide)a[i] - b[i] - borrow;
-
-        out[i] = (uint64_t)value;
-        borrow = (uint64_t)(value >> 64) & 1;
+        out[i] = minus(a[i], b[i], &borrow);
     }
     return borrow;
 }
@@ -55,12 +73,27 @@ bool tls_big_is_zero(const uint64_t *a, size_t words)
 }
 
 /* Brings a number with a word `top` above it, below twice the modulus, below the modulus. */
-static void reduce(const struct tls_big *big, uint64_t *out, const uint64_t *in, uint64_t top)
+INLINE void reduce_4(const uint64_t *modulus, uint64_t *out, uint64_t s0, uint64_t s1, uint64_t s2,
+                     uint64_t s3, unsigned top)
+{
+    unsigned borrow = 0;
+    uint64_t d0 = minus(s0, modulus[0], &borrow);
+    uint64_t d1 = minus(s1, modulus[1], &borrow);
+    uint64_t d2 = minus(s2, modulus[2], &borrow);
+    uint64_t d3 = minus(s3, modulus[3], &borrow);
+    uint64_t keep = 0 - (uint64_t)(borrow > top); /* Where the subtraction was one too many. */
+
+    out[0] = d0 ^ ((d0 ^ s0) & keep);
+    out[1] = d1 ^ ((d1 ^ s1) & keep);
+    out[2] = d2 ^ ((d2 ^ s2) & keep);
+    out[3] = d3 ^ ((d3 ^ s3) & keep);
+}
+
+static void reduce(const struct tls_big *big, uint64_t *out, const uint64_t *in, unsigned top)
 {
     uint64_t less[TLS_BIG_WORDS];
-    uint64_t keep = difference(less, in, big->modulus, big->words);
+    uint64_t keep = 0 - (uint64_t)(difference(less, in, big->modulus, big->words) > top);
 
-    keep = 0 - (uint64_t)(keep > top); /* All ones where the subtraction was one too many. */
     for (size_t i = 0; i < big->words; i++) {
         out[i] = less[i] ^ ((less[i] ^ in[i]) & keep);
     }
@@ -69,13 +102,19 @@ static void reduce(const struct tls_big *big, uint64_t *out, const uint64_t *in,
 void tls_big_add(const struct tls_big *big, uint64_t *out, const uint64_t *a, const uint64_t *b)
 {
     uint64_t sum[TLS_BIG_WORDS];
-    uint64_t carry = 0;
+    unsigned carry = 0;
 
+    if (big->words == 4) {
+        uint64_t s0 = plus(a[0], b[0], &carry);
+        uint64_t s1 = plus(a[1], b[1], &carry);
+        uint64_t s2 = plus(a[2], b[2], &carry);
+        uint64_t s3 = plus(a[3], b[3], &carry);
+
+        reduce_4(big->modulus, out, s0, s1, s2, s3, carry);
+        return;
+    }
     for (size_t i = 0; i < big->words; i++) {
-        tls_big_wide value = (tls_big_wide)a[i] + b[i] + carry;
-
-        sum[i] = (uint64_t)value;
-        carry = (uint64_t)(value >> 64);
+        sum[i] = plus(a[i], b[i], &carry);
     }
     reduce(big, out, sum, carry);
 }
@@ -83,43 +122,75 @@ void tls_big_add(const struct tls_big *big, uint64_t *out, const uint64_t *a, co
 void tls_big_subtract(const struct tls_big *big, uint64_t *out, const uint64_t *a,
                       const uint64_t *b)
 {
-    uint64_t mask = 0 - difference(out, a, b, big->words);
-    uint64_t carry = 0;
+    const uint64_t *modulus = big->modulus;
+    unsigned borrow = 0;
+    unsigned carry = 0;
+    uint64_t mask;
 
+    if (big->words == 4) {
+        uint64_t d0 = minus(a[0], b[0], &borrow);
+        uint64_t d1 = minus(a[1], b[1], &borrow);
+        uint64_t d2 = minus(a[2], b[2], &borrow);
+        uint64_t d3 = minus(a[3], b[3], &borrow);
+
+        mask = 0 - (uint64_t)borrow;
+        out[0] = plus(d0, modulus[0] & mask, &carry);
+        out[1] = plus(d1, modulus[1] & mask, &carry);
+        out[2] = plus(d2, modulus[2] & mask, &carry);
+        out[3] = plus(d3, modulus[3] & mask, &carry);
+        return;
+    }
+    mask = 0 - (uint64_t)difference(out, a, b, big->words);
     for (size_t i = 0; i < big->words; i++) {
-        tls_big_wide value = (tls_big_wide)out[i] + (big->modulus[i] & mask) + carry;
-
-        out[i] = (uint64_t)value;
-        carry = (uint64_t)(value >> 64);
+        out[i] = plus(out[i], modulus[i] & mask, &carry);
     }
 }
 
-/* Adds the product of two words and a carry to a word of `out`; the carry is kept. */
-#define STEP(i, j)                                                  \
-    do {                                                            \
-        value = (tls_big_wide)a[i] * b[j] + out[(i) + (j)] + carry; \
-        out[(i) + (j)] = (uint64_t)value;                           \
-        carry = (uint64_t)(value >> 64);                            \
-    } while (0)
-#define ROW(i)                \
-    do {                      \
-        carry = 0;            \
-        STEP(i, 0);           \
-        STEP(i, 1);           \
-        STEP(i, 2);           \
-        STEP(i, 3);           \
-        out[(i) + 4] = carry; \
-    } while (0)
+/* Returns the lower word of a * b + c + *carry, which fit into two words; the upper is the next
+ * carry. (Compilers make better code of this than of sums of 128 bits.) */
+INLINE uint64_t step(uint64_t a, uint64_t b, uint64_t c, uint64_t *carry)
+{
+    tls_big_wide product = (tls_big_wide)a * b;
+    uint64_t low = (uint64_t)product;
+    uint64_t high = (uint64_t)(product >> 64);
+
+    low += c;
+    high += low < c;
+    low += *carry;
+    high += low < *carry;
+    *carry = high;
+    return low;
+}
+
+/* Adds factor times a; returns the word above. */
+static uint64_t add_row(uint64_t *out, const uint64_t *a, uint64_t factor, size_t words)
+{
+    uint64_t carry = 0;
+
+    for (size_t i = 0; i < words; i++) {
+        out[i] = step(factor, a[i], out[i], &carry);
+    }
+    return carry;
+}
+
+INLINE void add_row_4(uint64_t *out, const uint64_t *a, uint64_t factor)
+{
+    uint64_t carry = 0;
+
+    out[0] = step(factor, a[0], out[0], &carry);
+    out[1] = step(factor, a[1], out[1], &carry);
+    out[2] = step(factor, a[2], out[2], &carry);
+    out[3] = step(factor, a[3], out[3], &carry);
+    out[4] = carry;
+}
 
 void tls_big_product_4(uint64_t out[8], const uint64_t a[4], const uint64_t b[4])
 {
-    tls_big_wide value;
-    uint64_t carry;
-
     memset(out, 0, 4 * sizeof *out);
-    for (size_t i = 0; i < 4; i++) {
-        ROW(i);
-    }
+    add_row_4(out, b, a[0]);
+    add_row_4(out + 1, b, a[1]);
+    add_row_4(out + 2, b, a[2]);
+    add_row_4(out + 3, b, a[3]);
 }
 
 /* The prime is 2^256 - 2^224 + 2^192 + 2^96 - 1, so that the multiple of it that clears a word m is
@@ -128,54 +199,42 @@ static void multiply_p256(const struct tls_big *big, uint64_t *out, const uint64
                           const uint64_t *b)
 {
     uint64_t t[8];
-    uint64_t top = 0;
+    unsigned top = 0;
 
     tls_big_product_4(t, a, b);
-    for (size_t i = 0; i < 4; i++) {
-        uint64_t m = t[i];
+    for (uint64_t *at = t; at < t + 4; at++) {
+        uint64_t m = at[0];
         tls_big_wide high = (tls_big_wide)m * 0xFFFFFFFF00000001u;
-        tls_big_wide value = (tls_big_wide)t[i + 1] + (m << 32);
+        unsigned carry = 0;
 
-        t[i + 1] = (uint64_t)value;
-        value = (value >> 64) + t[i + 2] + (m >> 32);
-        t[i + 2] = (uint64_t)value;
-        value = (value >> 64) + t[i + 3] + (uint64_t)high;
-        t[i + 3] = (uint64_t)value;
-        value = (value >> 64) + t[i + 4] + (uint64_t)(high >> 64) + top;
-        t[i + 4] = (uint64_t)value;
-        top = (uint64_t)(value >> 64);
+        at[1] = plus(at[1], m << 32, &carry);
+        at[2] = plus(at[2], m >> 32, &carry);
+        at[3] = plus(at[3], (uint64_t)high, &carry);
+        top += carry;
+        at[4] = plus(at[4], (uint64_t)(high >> 64), &top);
     }
-    reduce(big, out, t + 4, top);
+    reduce_4(big->modulus, out, t[4], t[5], t[6], t[7], top);
 }
 
 void tls_big_multiply(const struct tls_big *big, uint64_t *out, const uint64_t *a,
                       const uint64_t *b)
 {
     size_t words = big->words;
-    uint64_t t[TLS_BIG_WORDS + 1];
+    uint64_t t[2 * TLS_BIG_WORDS];
+    unsigned top = 0;
 
     if (big->is_p256) {
         multiply_p256(big, out, a, b);
         return;
     }
-    memset(t, 0, (words + 1) * sizeof t[0]);
+    memset(t, 0, words * sizeof t[0]);
     for (size_t i = 0; i < words; i++) {
-        uint64_t factor = b[i];
-        tls_big_wide value = (tls_big_wide)a[0] * factor + t[0];
-        uint64_t m = (uint64_t)value * big->inverse;
-        tls_big_wide cleared = (tls_big_wide)m * big->modulus[0] + (uint64_t)value;
+        uint64_t above = add_row(t + i, a, b[i], words);
 
-        for (size_t j = 1; j < words; j++) {
-            value = (tls_big_wide)a[j] * factor + t[j] + (uint64_t)(value >> 64);
-            cleared =
-                (tls_big_wide)m * big->modulus[j] + (uint64_t)value + (uint64_t)(cleared >> 64);
-            t[j - 1] = (uint64_t)cleared;
-        }
-        value = (value >> 64) + (cleared >> 64) + t[words];
-        t[words - 1] = (uint64_t)value;
-        t[words] = (uint64_t)(value >> 64);
+        /* Adds the multiple of the modulus that clears the lowest word. */
+        t[i + words] = plus(add_row(t + i, big->modulus, t[i] * big->inverse, words), above, &top);
     }
-    reduce(big, out, t, t[words]);
+    reduce(big, out, t + words, top);
 }
 
 bool tls_big_init(struct tls_big *big, const uint8_t *bytes, size_t size)
