@@ -135,10 +135,13 @@ lint: sources ## include directions, formatting, static analysis
 format: sources ## reformat all C sources in place
 	@tools/lint.sh format --fix
 
-size: firmwares ## flash and RAM by part, for each board
-	@$(PYTHON) tools/size.py $(if $(UPDATE),--update) $(if $(TOP),--top $(TOP)) $(BOARDS)
+size: firmwares ## flash and RAM by part, for each board and each Linux program
+	@$(MAKE) --no-print-directory linux ARCH=all
+	@$(PYTHON) tools/size.py $(if $(UPDATE),--update) $(if $(TOP),--top $(TOP)) $(BOARDS) \
+	    $(addprefix linux-,$(shell tools/compiler.sh))
 
-docs: firmwares tools ## renew the tables in docs/config.md and README.md from the code
+docs: firmwares tools ## renew what pages and manuals hold of the code: keys, sizes
+	@$(MAKE) --no-print-directory linux ARCH=all
 	@$(PYTHON) tools/docs.py --update
 
 bench: board peers firmware tools ## guest instructions of a whole send and of its parts; what the queue costs

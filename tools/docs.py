@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """What is written about the code, held against the code.
 
-    docs.py             docs/config.md's table, README.md's size table, links between pages
-    docs.py --update    renew the two tables
+    docs.py             docs/config.md's table, the manual's list of keys, README.md's size tables,
+                        links between pages
+    docs.py --update    renew the tables and the list
 
-Both need the host tools (make tools) and the firmware of each board. The size table tells which
-compiler made it; another compiler's sizes are other sizes, so it is compared with that one only.
+Both need the host tools (make tools), the firmware of each board and the Linux program for each
+processor. The size table tells which compiler made it; another compiler's sizes are other sizes, so
+it is compared with that one only.
 """
 
 import argparse
@@ -13,13 +15,18 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import size
 
 ROOT = Path(__file__).resolve().parent.parent
 BOARDS = sorted(path.parent.name for path in (ROOT / "boards").glob("*/board.cmake"))
+ARCHS = subprocess.run([ROOT / "tools" / "compiler.sh"], stdout=subprocess.PIPE, text=True,
+                       check=True).stdout.split()
 CONFIG_PAGE = ROOT / "docs" / "config.md"
+MANUAL = ROOT / "boards" / "linux" / "man" / "tocsin.conf.5"
+MANUAL_COLUMNS = 80
 
 
 def config_table(update):
@@ -40,8 +47,68 @@ def config_table(update):
     return []
 
 
+def mdoc_quoted(words):
+    """Markdown's `code` as an argument of a macro."""
+    words = words.replace("\\", "\\e").replace('"', '\\(dq').replace("-", "\\-")
+    # A lone delimiter, or a macro's name, would be taken as such.
+    return f'"{words}"' if " " in words else f"\\&{words}"
+
+
+def mdoc(sentence):
+    """Lines of mdoc(7) for a sentence with `code` in it."""
+    lines = []
+    parts = sentence.split("`")
+    for i, part in enumerate(parts):
+        if i % 2 == 1:
+            before = "( " if lines and lines[-1].endswith("(") else ""
+            if before:
+                lines[-1] = lines[-1][:-1].rstrip()
+                lines = [line for line in lines if line]
+            after = re.match(r"[.,:;)?!]*", parts[i + 1]).group()
+            parts[i + 1] = parts[i + 1][len(after):]
+            joined = re.match(r"\S*", parts[i + 1]).group()
+            parts[i + 1] = parts[i + 1][len(joined):]
+            lines.append(f".Cm {before}{mdoc_quoted(part)}" + "".join(f" {c}" for c in after)
+                         + (f" Ns No {joined}" if joined else ""))
+        elif part.strip():
+            text = part.strip().replace("\\", "\\e")
+            lines += [re.sub(r"^([.'])", r"\\&\1", line)
+                      for line in textwrap.wrap(text, MANUAL_COLUMNS - 2, break_long_words=False,
+                                                break_on_hyphens=False)]
+    return lines
+
+
+def mdoc_keys(rows):
+    """The manual's list of keys, from the rows of a Markdown table."""
+    lines = [".Bl -tag -width Ds"]
+    for row in rows:
+        key, expected, initial, meaning = (cell.strip() for cell in row.split("|")[1:-1])
+        lines.append(f".It Cm {key.strip('`')}")
+        for sentence in re.split(r"(?<=[.!?])\s+(?=[A-Z`])", meaning):
+            lines += mdoc(sentence)
+        if expected and expected != "the same":
+            tail = f"; `{initial}` if not written" if initial else ""
+            lines += mdoc(f"Expected: {expected}{tail}.")
+    return lines + [".El"]
+
+
+def manual_keys(update):
+    """Problems of the manual's list of keys, which the program's own code makes."""
+    tool = ROOT / "build" / "tools" / "tocsin-keys"
+    if not tool.is_file():
+        return [f"{tool.relative_to(ROOT)} is not built: make tools"]
+    done = subprocess.run([tool], stdout=subprocess.PIPE, text=True, check=True)
+    old, new = size.replace_between(MANUAL, '.\\" table: begin', '.\\" table: end',
+                                    "\n".join(mdoc_keys(done.stdout.splitlines()[2:])))
+    if update:
+        MANUAL.write_text(new, encoding="utf-8")
+    elif old != new:
+        return [f"{MANUAL.relative_to(ROOT)}'s keys are not what the code says: make docs"]
+    return []
+
+
 def size_table(update):
-    tables = {board: size.measure(board) for board in BOARDS}
+    tables = {name: size.measure(name) for name in [*BOARDS, *(f"linux-{arch}" for arch in ARCHS)]}
     readme = ROOT / "README.md"
     old, new = size.replace_between(readme, size.BEGIN, size.END, size.markdown(tables))
     if update:
@@ -74,7 +141,8 @@ def main():
     parser.add_argument("--update", action="store_true", help="renew the tables")
     update = parser.parse_args().update
     passed, problems = 0, []
-    for check in (lambda: config_table(update), lambda: size_table(update), links):
+    for check in (lambda: config_table(update), lambda: manual_keys(update),
+                  lambda: size_table(update), links):
         try:
             found = check()
         except (OSError, size.Failure) as failure:
