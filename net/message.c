@@ -261,25 +261,68 @@ static size_t char_size(char c)
     return byte < 0x80 ? 1 : byte < 0xC0 ? 0 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
 }
 
-void message_put(struct message *message, const char *bytes, size_t size)
+/* Writes the line end that waits. Only a field's end is not followed by a blank: whatever a value
+ * is made of, it begins no field and ends no header. */
+static void flush_line(struct message *message)
+{
+    if (message->crlf) {
+        message->out[message->out_length++] = '\r';
+    }
+    message->out[message->out_length++] = '\n';
+    if (message->line_end == LINE_END_FOLD && message->indent_size == 0) {
+        message->indent[message->indent_size++] = ' ';
+    }
+    memcpy(message->out + message->out_length, message->indent, message->indent_size);
+    message->out_length += message->indent_size;
+    message->line_end = LINE_END_NONE;
+}
+
+/* A line end waits until something follows it, so that no line becomes one of blanks alone. */
+static void end_line(struct message *message, enum message_line_end line_end)
+{
+    message->line_end = line_end;
+    message->indent_size = 0;
+    message->column = 0;
+    message->filled = false;
+}
+
+static void put_char(struct message *message, char c)
 {
     enum { LINE_MAX = 998 }; /* RFC 5322 2.1.1. */
+    bool blank = c == ' ' || c == '\t';
 
+    if (c == '\n') {
+        end_line(message, LINE_END_FOLD);
+        return;
+    }
+    if (blank && message->line_end != LINE_END_NONE) {
+        if (message->indent_size < sizeof message->indent) {
+            message->indent[message->indent_size++] = c;
+            message->column++;
+        }
+        return;
+    }
+    if (message->column + char_size(c) > LINE_MAX || message->column == LINE_MAX) {
+        if (blank) {
+            return;
+        }
+        end_line(message, LINE_END_FOLD);
+        message->column = 1;
+    }
+    if (message->line_end != LINE_END_NONE) {
+        flush_line(message);
+    }
+    message->out[message->out_length++] = (uint8_t)c;
+    message->seen.eight_bit |= (c & 0x80) != 0;
+    message->column++;
+    message->filled = message->filled || !blank;
+    message->last = blank ? message->last : c;
+}
+
+void message_put(struct message *message, const char *bytes, size_t size)
+{
     for (; size > 0; size--, bytes++) {
-        bool blank = *bytes == ' ' || *bytes == '\t';
-
-        if (*bytes != '\n' &&
-            (message->column + char_size(*bytes) > LINE_MAX || message->column == LINE_MAX)) {
-            message_put_string(message, blank ? "\n" : "\n ");
-        }
-        if (*bytes == '\n' && message->crlf) {
-            message->out[message->out_length++] = '\r';
-        }
-        message->out[message->out_length++] = (uint8_t)*bytes;
-        message->seen.eight_bit |= (*bytes & 0x80) != 0;
-        message->column = *bytes == '\n' ? 0 : message->column + 1;
-        message->filled = *bytes != '\n' && (message->filled || !blank);
-        message->last = blank || *bytes == '\n' ? message->last : *bytes;
+        put_char(message, *bytes);
     }
 }
 
@@ -288,11 +331,16 @@ void message_put_string(struct message *message, const char *string)
     message_put(message, string, strlen(string));
 }
 
+void message_end_field(struct message *message)
+{
+    end_line(message, LINE_END_FIELD);
+}
+
 void message_close_list(struct message *message)
 {
     if (message->open_list != ID_NONE) {
         message->open_list = ID_NONE;
-        message_put_string(message, "\n");
+        message_end_field(message);
     }
 }
 
@@ -316,13 +364,14 @@ void message_put_date(struct message *message, bool resent)
         return;
     }
     text_print(
-        buf, sizeof buf, "%s, %u %s %04u %02u:%02u:%02u %c%02u%02u\n",
+        buf, sizeof buf, "%s, %u %s %04u %02u:%02u:%02u %c%02u%02u",
         text_item("Sun\0Mon\0Tue\0Wed\0Thu\0Fri\0Sat", date.weekday), date.day,
         text_item("Jan\0Feb\0Mar\0Apr\0May\0Jun\0Jul\0Aug\0Sep\0Oct\0Nov\0Dec", date.month - 1u),
         date.year, date.hour, date.minute, date.second, zone < 0 ? '-' : '+', minutes / 60 % 100,
         minutes % 60);
     message_put_name(message, resent, "Date");
     message_put_string(message, buf);
+    message_end_field(message);
 }
 
 void message_put_token(struct message *message, const char *token, const char *barred)
@@ -342,7 +391,8 @@ void message_put_id(struct message *message, bool resent)
         message_put_name(message, resent, "Message-ID");
         message_put_string(message, "<");
         message_put_token(message, id, " <>");
-        message_put_string(message, ">\n");
+        message_put_string(message, ">");
+        message_end_field(message);
     }
 }
 
@@ -369,6 +419,15 @@ void message_close_block(struct message *message)
     message->block_done = true;
 }
 
+static void put_empty_line(struct message *message)
+{
+    if (message->line_end != LINE_END_NONE) {
+        flush_line(message);
+    }
+    message_end_field(message);
+    flush_line(message);
+}
+
 static void trailer_step(struct message *message)
 {
     bool resent = message->block_open || message->block_done;
@@ -388,9 +447,10 @@ static void trailer_step(struct message *message)
     default:
         message_close_list(message);
         if ((message->has & (BIT(ID_TO) | BIT(ID_CC))) == 0 && !resent) {
-            message_put_string(message, "To: undisclosed-recipients:;\n");
+            message_put_string(message, "To: undisclosed-recipients:;");
+            message_end_field(message);
         }
-        message_put_string(message, "\n");
+        put_empty_line(message);
         message->at = 0;
         message->work = WORK_HELD;
         break;

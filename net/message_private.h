@@ -40,6 +40,13 @@ struct message_known {
     uint8_t form, id;
 };
 
+/* The line end that waits to be written. */
+enum message_line_end {
+    LINE_END_NONE,
+    LINE_END_FIELD, /* The field's. */
+    LINE_END_FOLD   /* Within a field: a blank follows it. */
+};
+
 /* What a run of bytes is made of that is to be encoded. */
 enum message_run {
     RUN_TEXT,
@@ -91,10 +98,13 @@ void message_put_mailbox(struct message *message, bool resent, const char *field
 
 /* message.c */
 
-/* Writing. Line ends are '\n' here, and become the message's own; a line that grows too long is
- * broken. */
+/* Writing. A line end '\n' folds, and becomes the message's own kind; a line that grows too long is
+ * folded too. */
 void message_put(struct message *message, const char *bytes, size_t size);
 void message_put_string(struct message *message, const char *string);
+
+/* Ends the field. */
+void message_end_field(struct message *message);
 
 /* What came from a command line or a configuration: at most ADDRESS_BYTES of it; what is a control
  * character or one of those barred becomes '_', so that no header line ends by it. */

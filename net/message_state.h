@@ -34,13 +34,16 @@ struct message {
     bool skip;                         /* Left out. */
     bool told;                         /* Its addresses are. */
     bool list_ended;
-    uint8_t written;  /* As what: ID_TO, ID_CC or ID_NONE. */
-    bool joined;      /* It goes on in the field before it. */
-    bool rewrite;     /* The piece has something that cannot stay as it is. */
-    bool after_word;  /* What was written last is an encoded word, */
-    bool after_own;   /* made here. */
-    bool after_semi;  /* What was written last but blanks is a ';'. */
-    bool filled;      /* The line being written has more than its field's name and blanks. */
+    uint8_t written;     /* As what: ID_TO, ID_CC or ID_NONE. */
+    bool joined;         /* It goes on in the field before it. */
+    bool rewrite;        /* The piece has something that cannot stay as it is. */
+    bool after_word;     /* What was written last is an encoded word, */
+    bool after_own;      /* made here. */
+    bool after_semi;     /* What was written last but blanks is a ';'. */
+    bool filled;         /* The line being written has more than its field's name and blanks. */
+    uint8_t line_end;    /* enum message_line_end: before that line, not written yet; */
+    uint8_t indent_size; /* and so many blanks of it. */
+    char indent[78];
     char last;        /* The last character of it that is no blank. */
     size_t column;    /* Of that line, octets. */
     size_t at, stop;  /* Written up to at, to be written now up to stop. */

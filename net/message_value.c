@@ -362,18 +362,28 @@ static size_t piece_end(const struct message *message)
     return end;
 }
 
+/* A piece of blanks alone becomes one: a line end that it has is no use, and must not be left
+ * without the blank behind it. */
+static void drop_blanks(struct message *message)
+{
+    message->value[0] = ' ';
+    message->length = 1;
+    message->line_start = 0;
+    message->pushed = message->pushed > 0;
+}
+
 static void prepare(struct message *message)
 {
     message->prepared = true;
+    if (!message->complete && message_skip_blanks(message, 0, message->length) == message->length) {
+        drop_blanks(message);
+    }
     message->at = message->joined ? message_skip_blanks(message, 0, message->length) : 0;
     message->joined = message->joined && message->at == message->length;
     message->span = message->at;
     message->copy_end = 0;
     message->run = 0;
     message->insert = NO_OFFSET;
-    if (!message->complete && message_skip_blanks(message, 0, message->length) == message->length) {
-        message->length = 1;
-    }
     message->stop = piece_end(message);
     message->rewrite = message->rewrite || message_has_eight_bit(message->value, message->stop) ||
                        has_long_line(message, message->stop);
@@ -393,14 +403,16 @@ static void piece_done(struct message *message)
         if (message->written != ID_NONE && message->list.comments == 0 && !message->list.quoted) {
             message->open_list = message->written;
         } else {
-            message_put_string(message, "\n");
+            message_end_field(message);
         }
         return;
     }
     message->length -= message->at;
     memmove(message->value, message->value + message->at, message->length);
     message->pushed -= message->pushed < message->at ? message->pushed : message->at;
-    message->line_start = NO_OFFSET;
+    message->line_start = message->line_start != NO_OFFSET && message->line_start >= message->at
+                              ? message->line_start - message->at
+                              : NO_OFFSET;
     message->prepared = false;
 }
 

@@ -177,7 +177,8 @@ void message_put_mailbox(struct message *message, bool resent, const char *field
     if (address_domain(address) == NULL) {
         message_put_domain(message);
     }
-    message_put_string(message, buf[0] != '\0' ? ">\n" : "\n");
+    message_put_string(message, buf[0] != '\0' ? ">" : "");
+    message_end_field(message);
 }
 
 void message_run_step(struct message *message)

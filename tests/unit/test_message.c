@@ -550,6 +550,41 @@ static void test_long_lines(void **state)
     }
 }
 
+static void add_blanks(struct text *text, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        text_add_char(text, ' ');
+    }
+}
+
+/* More blanks than are held at a time; what follows them is still in the field. */
+static void test_very_many_blanks(void **state)
+{
+    static char bytes[300000];
+    static const char *const parts[] = {"Subject:\n", "To: a@b,\n", "To: a@b\nTo:\n",
+                                        "X: " U_E "\n", "To: \"a\n"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        for (unsigned count = 8150; count < 8200; count++) {
+            struct text in = text_begin(bytes, sizeof bytes);
+
+            text_add(&in, parts[i]);
+            add_blanks(&in, count);
+            text_add(&in, "c@d\n");
+            add_blanks(&in, 2 * count);
+            text_add(&in, "\n ,e@f, \"\nFrom: g@h\n\nbody");
+            filter_text(&in);
+            assert_memory_equal(out_bytes + out_size - 5, "\nbody", 5);
+            if (i == 1 || i == 2) {
+                assert_string_equal(told_bytes, "To a@b\nTo c@d\nTo e@f\nFrom g@h\n");
+            }
+            assert_int_equal(count_in_header("c@d"), 1);
+            assert_null(strstr(out_bytes, "\nc@d"));
+        }
+    }
+}
+
 /* Up to 998 octets a line stays as it is; with one more it is folded where there is a blank. */
 static void test_fold_limit(void **state)
 {
@@ -683,21 +718,22 @@ static void test_python_reads_them(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ordinary),         cmocka_unit_test(test_nothing_missing_but_all),
-        cmocka_unit_test(test_body_at_once),     cmocka_unit_test(test_header_without_end),
-        cmocka_unit_test(test_mbox_lines),       cmocka_unit_test(test_taken_out),
-        cmocka_unit_test(test_bcc_kept),         cmocka_unit_test(test_form_of_names),
-        cmocka_unit_test(test_empty_fields),     cmocka_unit_test(test_second_ones),
-        cmocka_unit_test(test_completed),        cmocka_unit_test(test_not_completed),
-        cmocka_unit_test(test_bad_addresses),    cmocka_unit_test(test_from),
-        cmocka_unit_test(test_several_authors),  cmocka_unit_test(test_from_override),
-        cmocka_unit_test(test_injection),        cmocka_unit_test(test_resent),
-        cmocka_unit_test(test_resent_blocks),    cmocka_unit_test(test_eight_bit),
-        cmocka_unit_test(test_parameters),       cmocka_unit_test(test_controls),
-        cmocka_unit_test(test_line_ends),        cmocka_unit_test(test_many_recipients),
-        cmocka_unit_test(test_long_lines),       cmocka_unit_test(test_fold_limit),
-        cmocka_unit_test(test_body_of_any_size), cmocka_unit_test(test_long_first_line),
-        cmocka_unit_test(test_id_that_is_long),  cmocka_unit_test(test_python_reads_them),
+        cmocka_unit_test(test_ordinary),          cmocka_unit_test(test_nothing_missing_but_all),
+        cmocka_unit_test(test_body_at_once),      cmocka_unit_test(test_header_without_end),
+        cmocka_unit_test(test_mbox_lines),        cmocka_unit_test(test_taken_out),
+        cmocka_unit_test(test_bcc_kept),          cmocka_unit_test(test_form_of_names),
+        cmocka_unit_test(test_empty_fields),      cmocka_unit_test(test_second_ones),
+        cmocka_unit_test(test_completed),         cmocka_unit_test(test_not_completed),
+        cmocka_unit_test(test_bad_addresses),     cmocka_unit_test(test_from),
+        cmocka_unit_test(test_several_authors),   cmocka_unit_test(test_from_override),
+        cmocka_unit_test(test_injection),         cmocka_unit_test(test_resent),
+        cmocka_unit_test(test_resent_blocks),     cmocka_unit_test(test_eight_bit),
+        cmocka_unit_test(test_parameters),        cmocka_unit_test(test_controls),
+        cmocka_unit_test(test_line_ends),         cmocka_unit_test(test_many_recipients),
+        cmocka_unit_test(test_long_lines),        cmocka_unit_test(test_very_many_blanks),
+        cmocka_unit_test(test_fold_limit),        cmocka_unit_test(test_body_of_any_size),
+        cmocka_unit_test(test_long_first_line),   cmocka_unit_test(test_id_that_is_long),
+        cmocka_unit_test(test_python_reads_them),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
