@@ -86,11 +86,23 @@ static int poll_command(struct settings *settings, int argc, const char *argv[])
     return code;
 }
 
+/* What any user may do with the rights of the set-group-id program; all else takes the caller's
+ * own.
+ */
+static bool is_for_everybody(const char *name)
+{
+    return is(name, "alert") || is(name, "status") || is(name, "mailq");
+}
+
 static int command(const char *file, int argc, const char *argv[])
 {
     static struct settings settings;
     const char *name = argv[0];
 
+    if (!is_for_everybody(name) && !settings_drop_rights()) {
+        print(STDERR_FILENO, "tocsin: the rights of its group cannot be given up\n");
+        return EX_OSERR;
+    }
     if (is(name, "config") && argc == 3 && is(argv[1], "check")) {
         return config_check(argv[2]);
     }

@@ -143,17 +143,38 @@ int sendmail_mailq(struct sendmail *sendmail)
     return mailq(&sendmail->spool);
 }
 
+/* A mail is its sender's, and the administrator's. Anybody's in a spool that the caller owns. */
+static bool may_change(struct spool *spool, const struct settings *settings, const char *id)
+{
+    struct spool_mail mail;
+    bool may = getuid() == 0 || settings->of_user;
+
+    for (unsigned failed = 0; failed < 2 && !may; failed++) {
+        if (spool_load(spool, failed != 0, id, &mail) >= 0) {
+            may = mail.sender_name != NULL && strcmp(mail.sender_name, settings->user) == 0;
+            spool_mail_free(&mail);
+        }
+    }
+    return may;
+}
+
 /* One id, or all of a folder. */
-static int change(struct spool *spool, bool retry, const char *id)
+static int change(struct spool *spool, const struct settings *settings, bool retry, const char *id)
 {
     bool all = strcmp(id, "all") == 0;
     char(*ids)[SPOOL_ID_BYTES] = NULL;
     int count = all ? spool_list(spool, true, &ids) : 1;
+    unsigned changed = 0;
     int error = 0;
 
     for (int i = 0; i < count && error == 0; i++) {
         const char *one = all ? ids[i] : id;
 
+        if (!may_change(spool, settings, one)) {
+            print_line("mailq: %s is not yours", one);
+            continue;
+        }
+        changed++;
         error = retry ? spool_retry(spool, one) : spool_drop(spool, true, one);
         if (error == E_MISSING && !retry) {
             error = spool_drop(spool, false, one);
@@ -164,9 +185,8 @@ static int change(struct spool *spool, bool retry, const char *id)
         print_line("mailq: %s", spool->problem);
         return EX_DATAERR;
     }
-    print_line("%u %s", (unsigned)(count > 0 ? count : 0),
-               retry ? "back in the queue; sendmail -q sends it now" : "dropped");
-    return EX_OK;
+    print_line("%u %s", changed, retry ? "back in the queue; sendmail -q sends it now" : "dropped");
+    return changed > 0 || all ? EX_OK : EX_NOPERM;
 }
 
 int queue_tool(struct settings *settings, int argc, const char *const argv[])
@@ -181,7 +201,7 @@ int queue_tool(struct settings *settings, int argc, const char *const argv[])
     if (argc == 0) {
         code = mailq(&spool);
     } else if (argc == 2 && (strcmp(argv[0], "retry") == 0 || strcmp(argv[0], "drop") == 0)) {
-        code = change(&spool, argv[0][0] == 'r', argv[1]);
+        code = change(&spool, settings, argv[0][0] == 'r', argv[1]);
     } else {
         print("usage: tocsin mailq [retry ID|all | drop ID|all]\n");
     }

@@ -109,8 +109,7 @@ static void find_user(struct settings *settings, char *home, size_t home_size)
     (void)text_copy(home, home_size, entry != NULL ? entry->pw_dir : "");
 }
 
-/* The rights of the set-group-id program go, for good. */
-static bool drop_rights(void)
+bool settings_drop_rights(void)
 {
     gid_t group = getgid();
     uid_t user = getuid();
@@ -144,7 +143,7 @@ static int choose_file(struct settings *settings, const char *file, const char *
         (void)text_copy(path, size, SSMTP_FILE);
     }
     settings->of_ssmtp = strstr(path, "ssmtp.conf") != NULL;
-    return settings->of_user && !drop_rights() ? E_IO : 0;
+    return settings->of_user && !settings_drop_rights() ? E_IO : 0;
 }
 
 /* ---- reading ---- */
@@ -369,7 +368,7 @@ __attribute__((noreturn)) static void run_command(const char *command, int out)
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)setsid();
-    if (drop_rights() && dup2(out, STDOUT_FILENO) == STDOUT_FILENO) {
+    if (settings_drop_rights() && dup2(out, STDOUT_FILENO) == STDOUT_FILENO) {
         (void)close(STDIN_FILENO);
         (void)open("/dev/null", O_RDONLY);
         (void)execl("/bin/sh", "sh", "-c", command, (char *)NULL);

@@ -52,6 +52,9 @@ enum settings_secret { SETTINGS_AUTH, SETTINGS_AUTH2, SETTINGS_POP3 };
 MUST_CHECK int settings_secret(struct config *config, enum settings_secret which, char *problem,
                                size_t problem_size);
 
+/* Gives up the rights of the set-group-id program for good: for what only an administrator does. */
+MUST_CHECK bool settings_drop_rights(void);
+
 /* No core file, no tracing: called first by every main function that will hold a secret. */
 void settings_protect(void);
 
