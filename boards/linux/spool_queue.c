@@ -20,6 +20,7 @@ static enum spool_folder folder_of(bool failed)
     return failed ? SPOOL_FAILED : SPOOL_QUEUE;
 }
 
+/* What cannot be looked up is taken to be there: nothing is removed for want of it. */
 static bool is_there(struct spool *spool, enum spool_folder folder, const char *id,
                      const char *suffix)
 {
@@ -27,7 +28,8 @@ static bool is_there(struct spool *spool, enum spool_folder folder, const char *
     struct stat status;
 
     spool_name(name, id, suffix);
-    return fstatat(spool->folder[folder], name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    return fstatat(spool->folder[folder], name, &status, AT_SYMLINK_NOFOLLOW) == 0 ||
+           errno != ENOENT;
 }
 
 /* Moves one file of a mail. Returns 0, or errno. */
@@ -126,9 +128,14 @@ static int open_file(struct spool *spool, enum spool_folder folder, const char *
     /* Without O_NONBLOCK somebody's pipe would hold it for ever. */
     int fd = openat(spool->folder[folder], name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
-    if (fd >= 0 && (fstat(fd, status) != 0 || !S_ISREG(status->st_mode))) {
+    int number = fd >= 0 && fstat(fd, status) != 0 ? errno : 0;
+
+    if (fd >= 0 && number == 0 && !S_ISREG(status->st_mode)) {
+        number = EISDIR; /* Or a device, a pipe, a socket: no file in any case. */
+    }
+    if (number != 0) {
         close(fd);
-        errno = EISDIR; /* Or a device, a pipe, a socket: no file in any case. */
+        errno = number;
         return -1;
     }
     return fd;

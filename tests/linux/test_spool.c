@@ -216,7 +216,7 @@ static void test_own_spool_is_private(void **state)
 
 static void test_all_fields(void **state)
 {
-    struct spool_mail mail;
+    static struct spool_mail mail;
     struct spool_mail loaded;
 
     (void)state;
