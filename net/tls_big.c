@@ -8,9 +8,6 @@
 
 #include <string.h>
 
-/* Where the call would cost more than what is called, at any level of optimization. */
-#define INLINE __attribute__((always_inline)) static inline
-
 void tls_big_decode(uint64_t *out, size_t words, const uint8_t *bytes, size_t size)
 {
     memset(out, 0, words * sizeof *out);
@@ -26,31 +23,13 @@ void tls_big_encode(uint8_t *bytes, size_t size, const uint64_t *in, size_t word
     }
 }
 
-/* a + b + *carry; *carry is 0 or 1, before and behind. */
-INLINE uint64_t plus(uint64_t a, uint64_t b, unsigned *carry)
-{
-    unsigned over = __builtin_add_overflow(a, *carry, &a);
-
-    *carry = over | __builtin_add_overflow(a, b, &a);
-    return a;
-}
-
-/* a - b - *borrow */
-INLINE uint64_t minus(uint64_t a, uint64_t b, unsigned *borrow)
-{
-    unsigned under = __builtin_sub_overflow(a, *borrow, &a);
-
-    *borrow = under | __builtin_sub_overflow(a, b, &a);
-    return a;
-}
-
 /* Sets out = a - b and returns what had to be borrowed. */
 static unsigned difference(uint64_t *out, const uint64_t *a, const uint64_t *b, size_t words)
 {
     unsigned borrow = 0;
 
     for (size_t i = 0; i < words; i++) {
-        out[i] = minus(a[i], b[i], &borrow);
+        out[i] = tls_big_minus(a[i], b[i], &borrow);
     }
     return borrow;
 }
@@ -73,14 +52,14 @@ bool tls_big_is_zero(const uint64_t *a, size_t words)
 }
 
 /* Brings a number with a word `top` above it, below twice the modulus, below the modulus. */
-INLINE void reduce_4(const uint64_t *modulus, uint64_t *out, uint64_t s0, uint64_t s1, uint64_t s2,
-                     uint64_t s3, unsigned top)
+TLS_BIG_INLINE void reduce_4(const uint64_t *modulus, uint64_t *out, uint64_t s0, uint64_t s1,
+                             uint64_t s2, uint64_t s3, unsigned top)
 {
     unsigned borrow = 0;
-    uint64_t d0 = minus(s0, modulus[0], &borrow);
-    uint64_t d1 = minus(s1, modulus[1], &borrow);
-    uint64_t d2 = minus(s2, modulus[2], &borrow);
-    uint64_t d3 = minus(s3, modulus[3], &borrow);
+    uint64_t d0 = tls_big_minus(s0, modulus[0], &borrow);
+    uint64_t d1 = tls_big_minus(s1, modulus[1], &borrow);
+    uint64_t d2 = tls_big_minus(s2, modulus[2], &borrow);
+    uint64_t d3 = tls_big_minus(s3, modulus[3], &borrow);
     uint64_t keep = 0 - (uint64_t)(borrow > top); /* Where the subtraction was one too many. */
 
     out[0] = d0 ^ ((d0 ^ s0) & keep);
@@ -105,16 +84,16 @@ void tls_big_add(const struct tls_big *big, uint64_t *out, const uint64_t *a, co
     unsigned carry = 0;
 
     if (big->words == 4) {
-        uint64_t s0 = plus(a[0], b[0], &carry);
-        uint64_t s1 = plus(a[1], b[1], &carry);
-        uint64_t s2 = plus(a[2], b[2], &carry);
-        uint64_t s3 = plus(a[3], b[3], &carry);
+        uint64_t s0 = tls_big_plus(a[0], b[0], &carry);
+        uint64_t s1 = tls_big_plus(a[1], b[1], &carry);
+        uint64_t s2 = tls_big_plus(a[2], b[2], &carry);
+        uint64_t s3 = tls_big_plus(a[3], b[3], &carry);
 
         reduce_4(big->modulus, out, s0, s1, s2, s3, carry);
         return;
     }
     for (size_t i = 0; i < big->words; i++) {
-        sum[i] = plus(a[i], b[i], &carry);
+        sum[i] = tls_big_plus(a[i], b[i], &carry);
     }
     reduce(big, out, sum, carry);
 }
@@ -128,38 +107,22 @@ void tls_big_subtract(const struct tls_big *big, uint64_t *out, const uint64_t *
     uint64_t mask;
 
     if (big->words == 4) {
-        uint64_t d0 = minus(a[0], b[0], &borrow);
-        uint64_t d1 = minus(a[1], b[1], &borrow);
-        uint64_t d2 = minus(a[2], b[2], &borrow);
-        uint64_t d3 = minus(a[3], b[3], &borrow);
+        uint64_t d0 = tls_big_minus(a[0], b[0], &borrow);
+        uint64_t d1 = tls_big_minus(a[1], b[1], &borrow);
+        uint64_t d2 = tls_big_minus(a[2], b[2], &borrow);
+        uint64_t d3 = tls_big_minus(a[3], b[3], &borrow);
 
         mask = 0 - (uint64_t)borrow;
-        out[0] = plus(d0, modulus[0] & mask, &carry);
-        out[1] = plus(d1, modulus[1] & mask, &carry);
-        out[2] = plus(d2, modulus[2] & mask, &carry);
-        out[3] = plus(d3, modulus[3] & mask, &carry);
+        out[0] = tls_big_plus(d0, modulus[0] & mask, &carry);
+        out[1] = tls_big_plus(d1, modulus[1] & mask, &carry);
+        out[2] = tls_big_plus(d2, modulus[2] & mask, &carry);
+        out[3] = tls_big_plus(d3, modulus[3] & mask, &carry);
         return;
     }
     mask = 0 - (uint64_t)difference(out, a, b, big->words);
     for (size_t i = 0; i < big->words; i++) {
-        out[i] = plus(out[i], modulus[i] & mask, &carry);
+        out[i] = tls_big_plus(out[i], modulus[i] & mask, &carry);
     }
-}
-
-/* Returns the lower word of a * b + c + *carry, which fit into two words; the upper is the next
- * carry. (Compilers make better code of this than of sums of 128 bits.) */
-INLINE uint64_t step(uint64_t a, uint64_t b, uint64_t c, uint64_t *carry)
-{
-    tls_big_wide product = (tls_big_wide)a * b;
-    uint64_t low = (uint64_t)product;
-    uint64_t high = (uint64_t)(product >> 64);
-
-    low += c;
-    high += low < c;
-    low += *carry;
-    high += low < *carry;
-    *carry = high;
-    return low;
 }
 
 /* Adds factor times a; returns the word above. */
@@ -168,19 +131,33 @@ static uint64_t add_row(uint64_t *out, const uint64_t *a, uint64_t factor, size_
     uint64_t carry = 0;
 
     for (size_t i = 0; i < words; i++) {
-        out[i] = step(factor, a[i], out[i], &carry);
+        out[i] = tls_big_step(factor, a[i], out[i], &carry);
     }
     return carry;
 }
 
-INLINE void add_row_4(uint64_t *out, const uint64_t *a, uint64_t factor)
+/* The same for six words, without a loop. */
+TLS_BIG_INLINE uint64_t add_row_6(uint64_t *out, const uint64_t *a, uint64_t factor)
 {
     uint64_t carry = 0;
 
-    out[0] = step(factor, a[0], out[0], &carry);
-    out[1] = step(factor, a[1], out[1], &carry);
-    out[2] = step(factor, a[2], out[2], &carry);
-    out[3] = step(factor, a[3], out[3], &carry);
+    out[0] = tls_big_step(factor, a[0], out[0], &carry);
+    out[1] = tls_big_step(factor, a[1], out[1], &carry);
+    out[2] = tls_big_step(factor, a[2], out[2], &carry);
+    out[3] = tls_big_step(factor, a[3], out[3], &carry);
+    out[4] = tls_big_step(factor, a[4], out[4], &carry);
+    out[5] = tls_big_step(factor, a[5], out[5], &carry);
+    return carry;
+}
+
+TLS_BIG_INLINE void add_row_4(uint64_t *out, const uint64_t *a, uint64_t factor)
+{
+    uint64_t carry = 0;
+
+    out[0] = tls_big_step(factor, a[0], out[0], &carry);
+    out[1] = tls_big_step(factor, a[1], out[1], &carry);
+    out[2] = tls_big_step(factor, a[2], out[2], &carry);
+    out[3] = tls_big_step(factor, a[3], out[3], &carry);
     out[4] = carry;
 }
 
@@ -207,13 +184,45 @@ static void multiply_p256(const struct tls_big *big, uint64_t *out, const uint64
         tls_big_wide high = (tls_big_wide)m * 0xFFFFFFFF00000001u;
         unsigned carry = 0;
 
-        at[1] = plus(at[1], m << 32, &carry);
-        at[2] = plus(at[2], m >> 32, &carry);
-        at[3] = plus(at[3], (uint64_t)high, &carry);
+        at[1] = tls_big_plus(at[1], m << 32, &carry);
+        at[2] = tls_big_plus(at[2], m >> 32, &carry);
+        at[3] = tls_big_plus(at[3], (uint64_t)high, &carry);
         top += carry;
-        at[4] = plus(at[4], (uint64_t)(high >> 64), &top);
+        at[4] = tls_big_plus(at[4], (uint64_t)(high >> 64), &top);
     }
     reduce_4(big->modulus, out, t[4], t[5], t[6], t[7], top);
+}
+
+/* The prime is 2^384 - 2^128 - 2^96 + 2^32 - 1. A word w is cleared by m = w * (2^32 + 1) times it:
+ * m six words higher, less m * (2^128 + 2^96 - 2^32 + 1), which ends in w as well. */
+static void multiply_p384(const struct tls_big *big, uint64_t *out, const uint64_t *a,
+                          const uint64_t *b)
+{
+    uint64_t t[12] = {0};
+    unsigned top = 0;
+
+    for (size_t i = 0; i < 6; i++) {
+        uint64_t *at = t + i;
+        uint64_t above = add_row_6(at, a, b[i]);
+        uint64_t m = at[0] + (at[0] << 32);
+        unsigned carry = 0;
+        unsigned borrow = 0;
+        /* The words of m * (2^128 + 2^96 - 2^32 + 1): the lowest is at[0], ... */
+        uint64_t lowest = tls_big_minus(m, m << 32, &borrow);
+        uint64_t second = tls_big_minus(m << 32, m >> 32, &borrow);
+        uint64_t third = tls_big_plus((m >> 32) - borrow, m, &carry); /* ... the fourth is carry. */
+
+        at[0] -= lowest;
+        borrow = 0;
+        at[1] = tls_big_minus(at[1], second, &borrow);
+        at[2] = tls_big_minus(at[2], third, &borrow);
+        at[3] = tls_big_minus(at[3], carry, &borrow);
+        at[4] = tls_big_minus(at[4], 0, &borrow);
+        at[5] = tls_big_minus(at[5], 0, &borrow);
+        /* What is borrowed is less than the m that comes. */
+        at[6] = tls_big_plus(m - borrow, above, &top);
+    }
+    reduce(big, out, t + 6, top);
 }
 
 void tls_big_multiply(const struct tls_big *big, uint64_t *out, const uint64_t *a,
@@ -227,12 +236,17 @@ void tls_big_multiply(const struct tls_big *big, uint64_t *out, const uint64_t *
         multiply_p256(big, out, a, b);
         return;
     }
+    if (big->is_p384) {
+        multiply_p384(big, out, a, b);
+        return;
+    }
     memset(t, 0, words * sizeof t[0]);
     for (size_t i = 0; i < words; i++) {
         uint64_t above = add_row(t + i, a, b[i], words);
 
         /* Adds the multiple of the modulus that clears the lowest word. */
-        t[i + words] = plus(add_row(t + i, big->modulus, t[i] * big->inverse, words), above, &top);
+        t[i + words] =
+            tls_big_plus(add_row(t + i, big->modulus, t[i] * big->inverse, words), above, &top);
     }
     reduce(big, out, t + words, top);
 }
@@ -252,6 +266,7 @@ bool tls_big_init(struct tls_big *big, const uint8_t *bytes, size_t size)
     }
     big->words = words;
     big->is_p256 = false;
+    big->is_p384 = false;
     tls_big_decode(big->modulus, words, bytes, size);
     /* Newton's method: each step doubles the bits that are right, of which there are 3 to begin. */
     inverse = big->modulus[0];
@@ -283,11 +298,20 @@ bool tls_big_init(struct tls_big *big, const uint8_t *bytes, size_t size)
 void tls_big_power(const struct tls_big *big, uint64_t *out, const uint64_t *a,
                    const uint8_t *exponent, size_t size)
 {
+    bool begun = false;
+
     memcpy(out, big->one, big->words * sizeof *out);
     for (size_t bit = 0; bit < 8 * size; bit++) {
-        tls_big_multiply(big, out, out, out);
-        if ((exponent[bit / 8] >> (7 - bit % 8) & 1) != 0) {
-            tls_big_multiply(big, out, out, a);
+        bool is_set = (exponent[bit / 8] >> (7 - bit % 8) & 1) != 0;
+
+        if (begun) {
+            tls_big_multiply(big, out, out, out);
+            if (is_set) {
+                tls_big_multiply(big, out, out, a);
+            }
+        } else if (is_set) {
+            memcpy(out, a, big->words * sizeof *out);
+            begun = true;
         }
     }
 }

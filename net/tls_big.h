@@ -18,7 +18,8 @@ __extension__ typedef unsigned __int128 tls_big_wide;
 
 struct tls_big {
     size_t words;
-    bool is_p256;     /* The prime of P-256 has a faster product. */
+    bool is_p256; /* These two primes have faster products. */
+    bool is_p384;
     uint64_t inverse; /* -1 / modulus, modulo 2^64. */
     uint64_t modulus[TLS_BIG_WORDS];
     uint64_t one[TLS_BIG_WORDS];    /* 1 and ... */
@@ -49,5 +50,42 @@ void tls_big_power(const struct tls_big *big, uint64_t *out, const uint64_t *a,
 
 /* The product of two numbers of four words. */
 void tls_big_product_4(uint64_t out[8], const uint64_t a[4], const uint64_t b[4]);
+
+/* Where the call would cost more than what is called, at any level of optimization. */
+#define TLS_BIG_INLINE __attribute__((always_inline)) static inline
+
+/* a + b + *carry; *carry is 0 or 1, before and behind. */
+TLS_BIG_INLINE uint64_t tls_big_plus(uint64_t a, uint64_t b, unsigned *carry)
+{
+    unsigned over = __builtin_add_overflow(a, *carry, &a);
+
+    *carry = over | __builtin_add_overflow(a, b, &a);
+    return a;
+}
+
+/* a - b - *borrow */
+TLS_BIG_INLINE uint64_t tls_big_minus(uint64_t a, uint64_t b, unsigned *borrow)
+{
+    unsigned under = __builtin_sub_overflow(a, *borrow, &a);
+
+    *borrow = under | __builtin_sub_overflow(a, b, &a);
+    return a;
+}
+
+/* Returns the lower word of a * b + c + *carry, which fit into two words; the upper is the next
+ * carry. (Compilers make better code of this than of sums of 128 bits.) */
+TLS_BIG_INLINE uint64_t tls_big_step(uint64_t a, uint64_t b, uint64_t c, uint64_t *carry)
+{
+    tls_big_wide product = (tls_big_wide)a * b;
+    uint64_t low = (uint64_t)product;
+    uint64_t high = (uint64_t)(product >> 64);
+
+    low += c;
+    high += low < c;
+    low += *carry;
+    high += low < *carry;
+    *carry = high;
+    return low;
+}
 
 #endif

@@ -199,6 +199,7 @@ static bool load(struct curve *curve, int id)
         return false;
     }
     curve->prime.is_p256 = id == BR_EC_secp256r1;
+    curve->prime.is_p384 = id == BR_EC_secp384r1;
     to_montgomery(&curve->prime, at(curve, B), curve->bytes + 2 * curve->size, curve->size);
     return true;
 }
@@ -327,44 +328,45 @@ static void multiply(struct curve *curve, const struct point *point, const uint8
 /* X25519 takes numbers below 2^256 for the same modulo 2^255 - 19, as 2^256 is 38 there. */
 #define FOLD 38
 
+/* Adds a few words' worth of what came out at the top, already times FOLD. */
+TLS_BIG_INLINE void fold_in(uint64_t *out, uint64_t few)
+{
+    unsigned carry = 0;
+
+    out[0] = tls_big_plus(out[0], few, &carry);
+    out[1] = tls_big_plus(out[1], 0, &carry);
+    out[2] = tls_big_plus(out[2], 0, &carry);
+    out[3] = tls_big_plus(out[3], 0, &carry);
+    out[0] += carry * (uint64_t)FOLD; /* Then the number was next to 0. */
+}
+
 static void add_25519(uint64_t *out, const uint64_t *a, const uint64_t *b)
 {
-    uint64_t carry = 0;
+    unsigned carry = 0;
 
-    for (size_t i = 0; i < 4; i++) {
-        tls_big_wide value = (tls_big_wide)a[i] + b[i] + carry;
-
-        out[i] = (uint64_t)value;
-        carry = (uint64_t)(value >> 64);
-    }
-    carry *= FOLD;
-    for (size_t i = 0; i < 4; i++) {
-        tls_big_wide value = (tls_big_wide)out[i] + carry;
-
-        out[i] = (uint64_t)value;
-        carry = (uint64_t)(value >> 64);
-    }
-    out[0] += carry * FOLD; /* Then it was next to 0. */
+    out[0] = tls_big_plus(a[0], b[0], &carry);
+    out[1] = tls_big_plus(a[1], b[1], &carry);
+    out[2] = tls_big_plus(a[2], b[2], &carry);
+    out[3] = tls_big_plus(a[3], b[3], &carry);
+    fold_in(out, carry * (uint64_t)FOLD);
 }
 
 static void subtract_25519(uint64_t *out, const uint64_t *a, const uint64_t *b)
 {
-    uint64_t borrow = 0;
+    unsigned borrow = 0;
+    uint64_t few;
 
-    for (size_t i = 0; i < 4; i++) {
-        tls_big_wide value = (tls_big_wide)a[i] - b[i] - borrow;
-
-        out[i] = (uint64_t)value;
-        borrow = (uint64_t)(value >> 64) & 1;
-    }
-    borrow *= FOLD;
-    for (size_t i = 0; i < 4; i++) {
-        tls_big_wide value = (tls_big_wide)out[i] - borrow;
-
-        out[i] = (uint64_t)value;
-        borrow = (uint64_t)(value >> 64) & 1;
-    }
-    out[0] -= borrow * FOLD; /* Then it was next to 2^256. */
+    out[0] = tls_big_minus(a[0], b[0], &borrow);
+    out[1] = tls_big_minus(a[1], b[1], &borrow);
+    out[2] = tls_big_minus(a[2], b[2], &borrow);
+    out[3] = tls_big_minus(a[3], b[3], &borrow);
+    few = borrow * (uint64_t)FOLD;
+    borrow = 0;
+    out[0] = tls_big_minus(out[0], few, &borrow);
+    out[1] = tls_big_minus(out[1], 0, &borrow);
+    out[2] = tls_big_minus(out[2], 0, &borrow);
+    out[3] = tls_big_minus(out[3], 0, &borrow);
+    out[0] -= borrow * (uint64_t)FOLD; /* Then the number was next to 2^256. */
 }
 
 static void multiply_25519(uint64_t *out, const uint64_t *a, const uint64_t *b)
@@ -373,20 +375,11 @@ static void multiply_25519(uint64_t *out, const uint64_t *a, const uint64_t *b)
     uint64_t carry = 0;
 
     tls_big_product_4(t, a, b);
-    for (size_t i = 0; i < 4; i++) {
-        tls_big_wide value = (tls_big_wide)t[i + 4] * FOLD + t[i] + carry;
-
-        out[i] = (uint64_t)value;
-        carry = (uint64_t)(value >> 64);
-    }
-    carry *= FOLD;
-    for (size_t i = 0; i < 4; i++) {
-        tls_big_wide value = (tls_big_wide)out[i] + carry;
-
-        out[i] = (uint64_t)value;
-        carry = (uint64_t)(value >> 64);
-    }
-    out[0] += carry * FOLD;
+    out[0] = tls_big_step(t[4], FOLD, t[0], &carry);
+    out[1] = tls_big_step(t[5], FOLD, t[1], &carry);
+    out[2] = tls_big_step(t[6], FOLD, t[2], &carry);
+    out[3] = tls_big_step(t[7], FOLD, t[3], &carry);
+    fold_in(out, carry * FOLD);
 }
 
 /* out = a^(2^times) * b */
@@ -482,7 +475,8 @@ static void x25519(uint8_t u[32], const uint8_t k[32])
     swap_25519(xz2, xz3, swap);
     invert_25519(z2, z2);
     multiply_25519(x2, x2, z2);
-    /* Twice what is above 2^255 comes back as 19; then 19 more tell whether it reaches the prime. */
+    /* Twice what is above 2^255 comes back as 19; then 19 more tell whether it reaches the prime.
+     */
     for (size_t i = 0; i < 3; i++) {
         uint64_t carry = i < 2 ? 19 * (x2[3] >> 63) : 19;
 
