@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main():
     build = ROOT / "build" / "host"
-    wanted = [path.stem for path in sorted((ROOT / "tests" / "unit").glob("test_*.c"))]
+    wanted = [path.stem for folder in ("unit", "linux")
+              for path in sorted((ROOT / "tests" / folder).glob("test_*.c"))]
     jobs = os.environ.get("JOBS") or str(os.cpu_count() or 1)
     done = subprocess.run(["ctest", "--test-dir", build, "--verbose", "--parallel", jobs,
                            "--no-tests=error"],

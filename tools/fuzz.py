@@ -25,7 +25,7 @@ INPUT_BYTES_MAX = 8192
 def targets():
     """{name: program} of all targets that have a source; a program may be missing."""
     return {path.stem.removeprefix("fuzz_"): BUILD / "tests" / path.stem
-            for path in sorted((ROOT / "tests" / "fuzz").glob("fuzz_*.c"))}
+            for folder in ("fuzz", "linux") for path in sorted((ROOT / "tests" / folder).glob("fuzz_*.c"))}
 
 
 def fuzz(name, program, arguments):
