@@ -175,7 +175,7 @@ static int load_envelope(struct spool *spool, enum spool_folder folder, const ch
     if (fd < 0) {
         return spool_fail_errno(spool, errno, folder, name);
     }
-    if (status.st_size > SPOOL_ENVELOPE_BYTES_MAX) {
+    if ((uint64_t)status.st_size > SPOOL_ENVELOPE_BYTES_MAX) {
         close(fd);
         return spool_fail_text(spool, E_INVALID, folder, name, "too large to be an envelope");
     }
