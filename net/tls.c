@@ -13,6 +13,21 @@
 /* BearSSL's overhead of the largest outgoing record. */
 #define RECORD_OVERHEAD 85
 
+#ifdef TLS_64 /* The same for wide registers. */
+#define AES_CTR br_aes_ct64_ctr_vtable
+#define GHASH br_ghash_ctmul64
+#define POLY1305 br_poly1305_ctmulq_run
+#else
+#define AES_CTR br_aes_ct_ctr_vtable
+#define GHASH br_ghash_ctmul32
+#define POLY1305 br_poly1305_ctmul32_run
+#endif
+#if defined(TLS_64) && defined(__SSE2__)
+#define CHACHA20 br_chacha20_sse2_run
+#else
+#define CHACHA20 br_chacha20_ct_run
+#endif
+
 #define RECORD_ALERT 21 /* RFC 5246 6.2.1 */
 
 #define ROOM_END (offsetof(struct tls, anchors_room) + sizeof(struct tls_anchors))
@@ -193,11 +208,11 @@ static void set_algorithms(struct tls *tls)
     br_ssl_engine_set_rsavrfy(engine, tls_rsa_verify);
     br_ssl_engine_set_ec(engine, &tls_ec);
     br_ssl_engine_set_ecdsa(engine, tls_ecdsa_verify);
-    br_ssl_engine_set_aes_ctr(engine, &br_aes_ct_ctr_vtable);
-    br_ssl_engine_set_ghash(engine, br_ghash_ctmul32);
+    br_ssl_engine_set_aes_ctr(engine, &AES_CTR);
+    br_ssl_engine_set_ghash(engine, GHASH);
     br_ssl_engine_set_gcm(engine, &br_sslrec_in_gcm_vtable, &br_sslrec_out_gcm_vtable);
-    br_ssl_engine_set_chacha20(engine, br_chacha20_ct_run);
-    br_ssl_engine_set_poly1305(engine, br_poly1305_ctmul32_run);
+    br_ssl_engine_set_chacha20(engine, CHACHA20);
+    br_ssl_engine_set_poly1305(engine, POLY1305);
     br_ssl_engine_set_chapol(engine, &br_sslrec_in_chapol_vtable, &br_sslrec_out_chapol_vtable);
     br_ssl_engine_set_x509(engine, &tls->x509.vtable);
 }
