@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -163,13 +164,18 @@ static unsigned own_mode(void)
 }
 
 /* The mode and group that mkdir() could not give. */
-static void settle_folder(int fd, unsigned mode)
+static void settle(int fd, unsigned mode, gid_t group)
 {
     struct stat status;
 
-    if (fstat(fd, &status) == 0 && (status.st_mode & 07777) != mode && status.st_uid == geteuid()) {
-        (void)!fchown(fd, (uid_t)-1, getegid());
-        (void)fchmod(fd, mode);
+    if (fstat(fd, &status) != 0) {
+        return;
+    }
+    if (status.st_gid != group) {
+        (void)!fchown(fd, (uid_t)-1, group);
+    }
+    if ((status.st_mode & 07777) != mode || status.st_gid != group) {
+        (void)fchmod(fd, mode); /* Last: a change of the group takes the set-group-id bit away. */
     }
 }
 
@@ -199,7 +205,7 @@ static int open_top(struct spool *spool)
         }
         *top = open_folder(AT_FDCWD, spool->path, 0);
         if (*top >= 0) {
-            settle_folder(*top, own_mode());
+            settle(*top, own_mode(), getegid());
         }
     }
     if (*top < 0 || fstat(*top, &status) != 0) {
@@ -258,7 +264,8 @@ static int make_layout(struct spool *spool)
     if (fstat(top, &status) != 0) {
         return spool_fail_errno(spool, errno, SPOOL_TOP, NULL);
     }
-    folder_mode = status.st_mode & 02770;
+    /* What is made in them is their group's, whoever makes it. */
+    folder_mode = (status.st_mode & 0770) | ((status.st_mode & 0070) != 0 ? 02000 : 0);
     for (enum spool_folder i = SPOOL_TMP; i < SPOOL_TOP; i++) {
         int fd;
 
@@ -267,7 +274,7 @@ static int make_layout(struct spool *spool)
         }
         fd = open_folder(top, folder_names[i], O_NOFOLLOW);
         if (fd >= 0) {
-            settle_folder(fd, folder_mode);
+            settle(fd, folder_mode, status.st_gid);
             close(fd);
         }
     }
@@ -284,7 +291,7 @@ static int make_layout(struct spool *spool)
     if (spool->lock < 0) {
         return spool_fail_errno(spool, errno, SPOOL_TOP, "lock");
     }
-    (void)fchmod(spool->lock, spool->mode);
+    settle(spool->lock, spool->mode, status.st_gid);
     return 0;
 }
 
@@ -362,6 +369,15 @@ void spool_close(struct spool *spool)
         close(spool->lock);
         spool->lock = -1;
     }
+}
+
+bool spool_is_volatile(const struct spool *spool)
+{
+    static const unsigned long kinds[] = {0x01021994, 0x858458F6}; /* tmpfs, ramfs: statfs(2). */
+    struct statfs status;
+
+    return fstatfs(spool->folder[SPOOL_TOP], &status) == 0 &&
+           ((unsigned long)status.f_type == kinds[0] || (unsigned long)status.f_type == kinds[1]);
 }
 
 /* ---- the lock ---- */

@@ -64,6 +64,9 @@ struct spool {
 MUST_CHECK int spool_open(struct spool *spool, const char *path);
 void spool_close(struct spool *spool);
 
+/* Whether it is in memory (a router's /var), so that its mails end with the next reboot. */
+bool spool_is_volatile(const struct spool *spool);
+
 /* ---- a new mail ---- */
 
 struct spool_draft {

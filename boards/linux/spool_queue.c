@@ -419,18 +419,20 @@ int spool_retry(struct spool *spool, const char *id)
 
 /* ---- sweeping ---- */
 
-/* Removes a file that is old and that nobody holds. */
+/* Removes a file that is old, or from a time that has not come yet, and that nobody holds. */
 static void sweep_file(struct spool *spool, enum spool_folder folder, const char *name)
 {
     struct stat status;
     struct timespec now;
+    int64_t age_s;
     int fd = open_file(spool, folder, name, &status);
 
     if (fd < 0) {
         return;
     }
     (void)clock_gettime(CLOCK_REALTIME, &now);
-    if (status.st_mtime < now.tv_sec - SWEEP_AGE_S && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+    age_s = (int64_t)now.tv_sec - status.st_mtime;
+    if ((age_s > SWEEP_AGE_S || age_s < -SWEEP_AGE_S) && flock(fd, LOCK_EX | LOCK_NB) == 0) {
         (void)unlinkat(spool->folder[folder], name, 0);
     }
     close(fd);

@@ -198,6 +198,51 @@ static void test_modes(void **state)
     spool_mail_free(&mail);
 }
 
+/* Made by hand as "install -d -m 770 -g GROUP" by root: all in it is the group's, also root's. */
+static void test_group_of_folder(void **state)
+{
+    struct stat status;
+    struct spool own;
+    char name[128];
+
+    (void)state;
+    if (geteuid() != 0) {
+        skip();
+    }
+    snprintf(name, sizeof name, "%s/made-%u", base, round_number);
+    assert_int_equal(mkdir(name, 0770), 0);
+    assert_int_equal(chown(name, 0, 65534), 0);
+    assert_int_equal(chmod(name, 0770), 0);
+    assert_int_equal(spool_open(&own, name), 0);
+    assert_int_equal(spool_draft_begin(&own, &draft), 0);
+    assert_int_equal(fstat(draft.fd, &status), 0);
+    assert_int_equal(status.st_gid, 65534);
+    spool_draft_drop(&own, &draft);
+    assert_int_equal(fstat(own.lock, &status), 0);
+    assert_int_equal(status.st_gid, 65534);
+    assert_int_equal(status.st_mode & 07777, 0660);
+    spool_close(&own);
+}
+
+static void test_volatile(void **state)
+{
+    struct spool own;
+
+    (void)state;
+    assert_false(spool_is_volatile(&spool));
+    if (access("/dev/shm", W_OK) == 0) {
+        char name[] = "/dev/shm/tocsin-spool-XXXXXX";
+
+        assert_non_null(mkdtemp(name));
+        snprintf(path, sizeof path, "%s/spool", name);
+        assert_int_equal(spool_open(&own, path), 0);
+        assert_true(spool_is_volatile(&own));
+        spool_close(&own);
+        snprintf(path, sizeof path, "rm -r %s", name);
+        assert_int_equal(system(path), 0);
+    }
+}
+
 static void test_own_spool_is_private(void **state)
 {
     char name[128];
@@ -825,6 +870,8 @@ int main(void)
         TEST(test_round_trip),
         TEST(test_modes),
         TEST(test_modes),
+        TEST(test_group_of_folder),
+        TEST(test_volatile),
         TEST(test_own_spool_is_private),
         TEST(test_all_fields),
         TEST(test_reason_of_odd_bytes),
