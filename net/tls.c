@@ -13,12 +13,15 @@
 /* BearSSL's overhead of the largest outgoing record. */
 #define RECORD_OVERHEAD 85
 
-#ifdef TLS_64 /* The same for wide registers. */
-#define AES_CTR br_aes_ct64_ctr_vtable
-#define GHASH br_ghash_ctmul64
+#ifdef TLS_64 /* For wide registers; with the processor's own instructions, should it have them. \
+               */
+#define AES_CTR                                                            \
+    (br_aes_x86ni_ctr_get_vtable() != NULL ? br_aes_x86ni_ctr_get_vtable() \
+                                           : &br_aes_ct64_ctr_vtable)
+#define GHASH (br_ghash_pclmul_get() != 0 ? br_ghash_pclmul_get() : br_ghash_ctmul64)
 #define POLY1305 br_poly1305_ctmulq_run
 #else
-#define AES_CTR br_aes_ct_ctr_vtable
+#define AES_CTR &br_aes_ct_ctr_vtable
 #define GHASH br_ghash_ctmul32
 #define POLY1305 br_poly1305_ctmul32_run
 #endif
@@ -68,14 +71,11 @@ static const char *suite_name(unsigned suite)
     return text_item(suite_names, i);
 }
 
-/* A compiler may drop a memset() of what is never read again; not through a volatile pointer. */
+/* A compiler may drop a memset() of what is never read again; not when it cannot know that. */
 static void wipe(void *bytes, size_t size)
 {
-    volatile uint8_t *out = bytes;
-
-    while (size-- > 0) {
-        *out++ = 0;
-    }
+    memset(bytes, 0, size);
+    __asm__ volatile("" : : "r"(bytes) : "memory");
 }
 
 /* Copies a DNS name in lower case and without the dot at its end, which stands for the root and is
@@ -208,7 +208,7 @@ static void set_algorithms(struct tls *tls)
     br_ssl_engine_set_rsavrfy(engine, tls_rsa_verify);
     br_ssl_engine_set_ec(engine, &tls_ec);
     br_ssl_engine_set_ecdsa(engine, tls_ecdsa_verify);
-    br_ssl_engine_set_aes_ctr(engine, &AES_CTR);
+    br_ssl_engine_set_aes_ctr(engine, AES_CTR);
     br_ssl_engine_set_ghash(engine, GHASH);
     br_ssl_engine_set_gcm(engine, &br_sslrec_in_gcm_vtable, &br_sslrec_out_gcm_vtable);
     br_ssl_engine_set_chacha20(engine, CHACHA20);
