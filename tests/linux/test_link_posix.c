@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -199,6 +200,8 @@ static void talk(const char *host, int family, const char *address, const char *
     char expected[100];
     char got[16] = "";
     int far;
+    int no_delay = 0;
+    socklen_t size = sizeof no_delay;
 
     if (listener < 0 && family == AF_INET6) {
         skip(); /* A machine without IPv6. */
@@ -208,6 +211,8 @@ static void talk(const char *host, int family, const char *address, const char *
     snprintf(expected, sizeof expected, "%s:%u", peer, port);
     assert_string_equal(link_peer(link), expected);
     far = accept(listener, NULL, NULL);
+    assert_int_equal(getsockopt(posix.fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, &size), 0);
+    assert_int_equal(no_delay, 1);
     assert_int_equal(link_tx(link, (const uint8_t *)"EHLO ", 5), 5);
     assert_int_equal(link_tx(link, (const uint8_t *)"me\r\n", 4), 4);
     assert_int_equal(recv(far, got, sizeof got, MSG_DONTWAIT), -1); /* Nothing before the flush. */
@@ -573,6 +578,19 @@ static void test_black_hole(void **state)
     assert_int_equal(link_open(link, "mail.example.test", port), 0);
     assert_int_equal(run(link, LINK_OPEN, WAIT_MS), LINK_OPEN);
     assert_in_range(posix_monotonic_ms() - began_ms, 240, 500);
+    for (size_t i = 0; i < LINK_POSIX_ADDRESS_MAX; i++) {
+        assert_int_equal(posix.attempt[i], -1); /* The losers are gone. */
+    }
+    link_abort(link);
+
+    /* A refusal beside one that is silent: the next one's turn is at once. */
+    told.count = 1;
+    add_ipv4(4);
+    add_ipv4(2);
+    began_ms = posix_monotonic_ms();
+    assert_int_equal(link_open(link, "mail.example.test", port), 0);
+    assert_int_equal(run(link, LINK_OPEN, WAIT_MS), LINK_OPEN);
+    assert_in_range(posix_monotonic_ms() - began_ms, 240, 400);
     link_abort(link);
     close(listener);
     close(hole);
@@ -635,6 +653,19 @@ static void test_reset(void **state)
     assert_string_equal(got, "554 go away\r\n");
     assert_int_equal(read_some(link, got, sizeof got), 0);
     link_abort(link);
+
+    /* One that has closed for good and is written to answers with a reset, which is EPIPE here. */
+    link = connected(&far);
+    close(far);
+    assert_int_equal(run(link, LINK_ENDED, WAIT_MS), LINK_ENDED);
+    for (unsigned i = 0; i < 3; i++) {
+        (void)link_tx(link, (const uint8_t *)"more", 4);
+        link_flush(link);
+        usleep(5000);
+    }
+    assert_int_equal(link_state(link), LINK_FAILED);
+    assert_string_equal(link_error_text(link), "connection reset by the server");
+    link_close(link);
 }
 
 static void test_half_close(void **state)
@@ -678,9 +709,11 @@ static void test_megabytes(void **state)
     size_t up_in = 0, up_out = 0, down_in = 0, down_out = 0;
     static uint8_t piece[50000];
     unsigned writes = 0;
+    const int small = 16384;
 
     (void)state;
     fcntl(far, F_SETFL, O_NONBLOCK);
+    setsockopt(posix.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     while (up_out < MEGABYTES || down_out < MEGABYTES) {
         struct pollfd more = {.fd = far,
                               .events = (short)(POLLIN | (down_in < MEGABYTES ? POLLOUT : 0))};
@@ -821,12 +854,22 @@ static void test_wait(void **state)
     link_posix_wait(&posix, false, NULL, 0, 50);
     assert_in_range(posix_monotonic_ms() - began_ms, 45, 400);
 
+    link_rx_ack(link, 4);
+
     sigaction(SIGALRM, &action, NULL);
     alarm(1);
     link_posix_wait(&posix, false, NULL, 0, -1);
     assert_int_equal(alarms, 1);
-    link_abort(link);
+
+    /* A state that was not told yet ends it at once. */
     close(far);
+    usleep(10000);
+    (void)link_rx_buf(link, &(size_t){0});
+    began_ms = posix_monotonic_ms();
+    link_posix_wait(&posix, true, NULL, 0, WAIT_MS);
+    assert_true(posix_monotonic_ms() - began_ms < 100);
+    assert_int_equal(link_state(link), LINK_ENDED);
+    link_abort(link);
     close(ends[0]);
     close(ends[1]);
 }
