@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-#define ESCAPES_MAX 4 /* Of text; with one escape in fewer bytes base64 is clearly shorter. */
+#define COLUMNS_MAX 60 /* Of a header line that gets another parameter. */
+#define ESCAPES_MAX 4  /* Of text; with one escape in fewer bytes base64 is clearly shorter. */
 
 _Static_assert(sizeof(struct transcode) <= 15 * 1024, "see the header");
 _Static_assert(sizeof(struct transcode_look) <= 6 * 1024, "see the header");
@@ -291,8 +292,11 @@ static void put_type(struct transcode *transcode, const uint8_t *field, size_t s
     }
     transcode_put_header(transcode, field, charset != NULL ? at : size);
     if (charset != NULL) {
-        transcode_put_string(transcode, type[0] == '\0' ? " text/plain; charset=" : "; charset=");
-        put_line(transcode, "", charset);
+        transcode_put_string(transcode, type[0] == '\0' ? " text/plain;" : ";");
+        if (transcode->column > COLUMNS_MAX) {
+            put_line(transcode, "", "");
+        }
+        put_line(transcode, " charset=", charset);
     }
 }
 
@@ -344,7 +348,8 @@ static void put_field(struct transcode *transcode, const uint8_t *field, size_t 
                (plan & PLAN_EIGHT) != 0 && has_to_change(transcode, plan)) {
         put_type(transcode, field, size);
     } else if (parser->type == TYPE_MULTIPART) {
-        transcode_put_between(transcode, field, size); /* The boundary changes as its lines do. */
+        transcode_put_between(transcode, true, field,
+                              size); /* The boundary changes as its lines do. */
     } else {
         transcode_put_header(transcode, field, size);
     }
@@ -377,8 +382,8 @@ static void put_header_end(struct transcode *transcode, const uint8_t *bytes, si
 
         put_line(transcode, encoding_name, value != NULL ? value : same);
     }
-    if (size == 0 && transcode->out_size > before) {
-        put_line(transcode, "", ""); /* It was missing, and is needed now. */
+    if (size == 0 && (transcode->out_size > before || parser->type == TYPE_MESSAGE)) {
+        put_line(transcode, "", ""); /* It was missing, and is needed now, or perhaps will be. */
     }
     transcode_put(transcode, bytes, size);
     transcode_leaf_begin(transcode);
@@ -406,7 +411,7 @@ static void transcode_tell(struct transcode_parser *parser, enum transcode_event
         transcode->encoding_due = true;
         break;
     case EVENT_BETWEEN:
-        transcode_put_between(transcode, bytes, size);
+        transcode_put_between(transcode, false, bytes, size);
         break;
     case EVENT_LEAF:
         transcode_leaf_add(transcode, bytes, size);

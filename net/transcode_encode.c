@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define QUOTED_COLUMNS 76  /* RFC 2045 6.7 (5), 6.8. */
-#define MENDED_COLUMNS 990 /* Below TRANSCODE_LINE_MAX, with a soft line break. */
+#define MENDED_COLUMNS 960 /* Below TRANSCODE_LINE_MAX, with room for a word that is put in. */
 #define FOLD_COLUMNS 900   /* Header lines are folded at the next blank, */
 #define WORD_SIZE 75       /* RFC 2047 section 2. */
 #define RUNS_MAX 16        /* Of encoded words in a piece: each is many bytes for few. */
@@ -70,7 +70,8 @@ static size_t eol_size(const uint8_t *bytes, size_t size)
     return bytes[0] == '\n' ? 1 : size > 1 && bytes[0] == '\r' && bytes[1] == '\n' ? 2 : 0;
 }
 
-void transcode_put_between(struct transcode *transcode, const uint8_t *bytes, size_t size)
+void transcode_put_between(struct transcode *transcode, bool is_header, const uint8_t *bytes,
+                           size_t size)
 {
     for (size_t i = 0; i < size; i++) {
         size_t eol = eol_size(bytes + i, size - i);
@@ -85,10 +86,12 @@ void transcode_put_between(struct transcode *transcode, const uint8_t *bytes, si
             transcode_put_eol(transcode);
             put_char(transcode, ' '); /* So that no boundary can begin here. */
         }
-        if (is_fault(transcode, bytes[i])) {
-            put_escape(transcode, bytes[i]);
-        } else {
+        if (!is_fault(transcode, bytes[i])) {
             put_char(transcode, (char)bytes[i]);
+        } else if (is_header && bytes[i] < 0x80) {
+            put_char(transcode, ' ');
+        } else {
+            put_escape(transcode, bytes[i]);
         }
     }
 }
@@ -198,6 +201,15 @@ static void put_words(struct transcode *transcode, const uint8_t *bytes, size_t 
     transcode_put_string(transcode, "?=");
 }
 
+/* A header line that cannot be folded at a blank is folded where it is. */
+static void header_room(struct transcode *transcode)
+{
+    if (transcode->column >= MENDED_COLUMNS) {
+        put_header_eol(transcode);
+        put_char(transcode, ' ');
+    }
+}
+
 /* One byte of a header that stays one. next: what follows; -1: that is not known yet. */
 static void put_header_byte(struct transcode *transcode, uint8_t byte, int next)
 {
@@ -208,10 +220,8 @@ static void put_header_byte(struct transcode *transcode, uint8_t byte, int next)
             return; /* A line of blanks alone might end the header. */
         }
         put_header_eol(transcode);
-    } else if (transcode->column >= MENDED_COLUMNS) {
-        put_header_eol(transcode);
-        put_char(transcode, ' ');
     }
+    header_room(transcode);
     put_char(transcode, blank ? byte == '\t' ? '\t' : ' ' : (char)byte);
 }
 
@@ -225,6 +235,23 @@ static size_t run_size(const struct transcode *transcode, const uint8_t *bytes, 
     return find_run(transcode, bytes, size);
 }
 
+/* The size of the line that bytes begins with, if it is whole and can stay as it is; or 0. */
+static size_t good_line(const struct transcode *transcode, const uint8_t *bytes, size_t size)
+{
+    const uint8_t *end = memchr(bytes, '\n', size);
+    size_t line = end != NULL ? (size_t)(end - bytes) : 0;
+
+    if (line > 0 && end[-1] == '\r') {
+        line--;
+    }
+    for (size_t i = 0; i < line; i++) {
+        if (is_fault(transcode, bytes[i])) {
+            return 0;
+        }
+    }
+    return end != NULL && line <= TRANSCODE_LINE_MAX ? (size_t)(end - bytes) + 1 : 0;
+}
+
 void transcode_put_header(struct transcode *transcode, const uint8_t *bytes, size_t size)
 {
     bool word_begins = true;
@@ -234,6 +261,9 @@ void transcode_put_header(struct transcode *transcode, const uint8_t *bytes, siz
         size_t eol = eol_size(bytes + i, size - i);
         size_t run;
 
+        if (transcode->column == 0 && eol == 0) {
+            eol = good_line(transcode, bytes + i, size - i);
+        }
         if (eol > 0) {
             transcode_put(transcode, bytes + i, eol);
             transcode->column = 0;
@@ -252,6 +282,7 @@ void transcode_put_header(struct transcode *transcode, const uint8_t *bytes, siz
             continue;
         }
         if (bytes[i] >= 0x80 && !transcode->eight_bit_ok) {
+            header_room(transcode);
             put_escape(transcode, bytes[i]);
         } else {
             put_header_byte(transcode, bytes[i], i + 1 < size ? bytes[i + 1] : -1);
@@ -458,7 +489,7 @@ void transcode_leaf_add(struct transcode *transcode, const uint8_t *bytes, size_
     if (transcode->action == ACTION_COPY) {
         transcode_put(transcode, bytes, size);
     } else if (transcode->action == ACTION_MEND_OTHER) {
-        transcode_put_between(transcode, bytes, size);
+        transcode_put_between(transcode, false, bytes, size);
     } else {
         for (size_t i = 0; i < size; i++) {
             add[transcode->action](transcode, bytes[i]);

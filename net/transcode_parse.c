@@ -82,7 +82,7 @@ static void field_value(const struct transcode_parser *parser, char *out, size_t
             comment++;
         }
         if (comment == 0 && (text.length > 0 || c > ' ' || c < 0)) {
-            text_add_char(&text, c >= 0 && c < ' ' ? ' ' : c);
+            text_add_char(&text, strchr("\t\r\n", c) != NULL ? ' ' : c); /* NUL, too. */
         }
         if (escape && bytes[++i] != '\0' && comment == 0) {
             text_add_char(&text, (char)bytes[i]);
@@ -143,9 +143,10 @@ static uint8_t parse_type(struct transcode_parser *parser, const char *value)
 {
     char type[24];
     struct text text = text_begin(type, sizeof type);
+    size_t size = strcspn(value, "; ");
 
-    text_add_bytes(&text, value, strcspn(value, "; "));
-    if (strchr(type, '/') == NULL && !text.cut) {
+    text_add_bytes(&text, value, size);
+    if (memchr(value, '/', size) == NULL) {
         return TYPE_TEXT; /* What is no type at all is text (RFC 2045 section 5.2). */
     }
     if (text_starts_nocase(type, "multipart/")) {
@@ -356,6 +357,26 @@ static void note_eol(struct transcode_parser *parser, size_t eol)
     }
 }
 
+/* false: the piece is no boundary. */
+static bool boundary_piece(struct transcode_parser *parser, size_t content, transcode_told *told)
+{
+    bool closes = false;
+    unsigned level = find_boundary(parser, content, &closes);
+
+    if (level == 0) {
+        return false;
+    }
+    part_end(parser, told, false);
+    parser->place = PLACE_BETWEEN;
+    told(parser, EVENT_BETWEEN, parser->piece, parser->piece_size);
+    parser->depth = (uint8_t)(closes ? level - 1 : level);
+    if (!closes) {
+        parser->part++;
+        part_begin(parser, false);
+    }
+    return true;
+}
+
 /* A piece is complete: with the line end, or as much as there is room for, or the last. */
 static void piece_end(struct transcode_parser *parser, bool line_ends, bool at_end,
                       transcode_told *told)
@@ -364,27 +385,17 @@ static void piece_end(struct transcode_parser *parser, bool line_ends, bool at_e
     size_t size = parser->piece_size;
     size_t eol = !line_ends ? 0 : size > 1 && bytes[size - 2] == '\r' ? 2 : 1;
     bool first = !parser->line_open;
-    bool closes = false;
-    unsigned level = 0;
 
     parser->line_length = (first ? 0 : parser->line_length) + (size - eol);
     parser->line_open = !line_ends;
     note_eol(parser, eol);
-    if (first && (line_ends || at_end)) {
-        level = find_boundary(parser, size - eol, &closes);
-    }
-    if (level > 0) {
-        part_end(parser, told, false);
-        parser->place = PLACE_BETWEEN;
-        told(parser, EVENT_BETWEEN, bytes, size);
-        parser->depth = (uint8_t)(closes ? level - 1 : level);
-        if (!closes) {
-            parser->part++;
-            part_begin(parser, false);
+    for (;;) { /* Once more where a header ends without an empty line. */
+        if (first && (line_ends || at_end) && boundary_piece(parser, size - eol, told)) {
+            return;
         }
-        return;
-    }
-    while (parser->place == PLACE_HEADER) {
+        if (parser->place != PLACE_HEADER) {
+            break;
+        }
         if (header_piece(parser, first, size - eol, told)) {
             return;
         }

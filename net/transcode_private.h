@@ -101,8 +101,10 @@ void transcode_put_eol(struct transcode *transcode);
 /* A piece of a header: bytes above 127 become encoded words, long lines are folded. */
 void transcode_put_header(struct transcode *transcode, const uint8_t *bytes, size_t size);
 
-/* A piece of what no encoding is said of: bytes that may not stay become "=C3". */
-void transcode_put_between(struct transcode *transcode, const uint8_t *bytes, size_t size);
+/* A piece of what no encoding is said of: bytes that may not stay become "=C3"; in a header NUL and
+ * CR a space. */
+void transcode_put_between(struct transcode *transcode, bool is_header, const uint8_t *bytes,
+                           size_t size);
 
 /* A leaf begins; bytes of it, a line end of it (LF or CRLF), its end. */
 void transcode_leaf_begin(struct transcode *transcode);

@@ -389,6 +389,18 @@ static void boundaries(void **state)
         "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary*0=a;\n boundary*1=b\n\n--ab\n"
         "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\n"
         "text of some =C3=BC\n--ab--");
+    /* The empty line before the first is missing, and before a part of a digest. */
+    becomes(
+        "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n--b\n\n"
+        "text of some \xC3\xBC\n--b--\n",
+        "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n--b\n"
+        "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\n"
+        "text of some =C3=BC\n--b--\n");
+    becomes("MIME-Version: 1.0\nContent-Type: multipart/digest; boundary=b\n\n--b\n"
+            "a text of some \xC3\xBC\n--b--\n",
+            "MIME-Version: 1.0\nContent-Type: multipart/digest; boundary=b\n\n--b\n\n"
+            "MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n"
+            "Content-Transfer-Encoding: quoted-printable\n\na text of some =C3=BC\n--b--\n");
     /* None at all. */
     becomes("MIME-Version: 1.0\nContent-Type: multipart/mixed\n\n--b\n\n\xFF",
             "MIME-Version: 1.0\nContent-Type: multipart/mixed\n"
@@ -463,6 +475,11 @@ static void headers(void **state)
             assert_memory_equal(result.bytes + result.size - 7, "\n\ntext\n", 7);
         }
     }
+    /* A long one that servers take stays as it is. */
+    (void)snprintf(message, sizeof message, "X: %0995d\n\n\r\r\n", 1);
+    result = rewrite(message, strlen(message), 100, true);
+    check_form(result, true);
+    assert_memory_equal(result.bytes, message, 999);
     /* A field of the kind that is held, longer than what holds it, still counts. */
     (void)snprintf(
         message, sizeof message,
