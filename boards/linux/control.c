@@ -213,13 +213,17 @@ static void answer_line(void *context, const char *line)
 {
     struct audience *audience = context;
     struct control_client *client = audience->client;
-    bool last = strcmp(line, "ok") == 0 || text_starts_nocase(line, "error: ");
     char whole[sizeof client->lines.line + 1];
     size_t size;
+    bool last;
 
     if (client->state != CONTROL_ANSWERING || text_starts_nocase(line, LOG_PREFIX)) {
         return;
     }
+    if (!audience->control->settle(audience->control->context)) {
+        line = "error: the disk failed: it is not known what it has taken";
+    }
+    last = strcmp(line, "ok") == 0 || text_starts_nocase(line, "error: ");
     if (client->fd < 0) {
         audience->control->own_line(audience->control->context, line);
     } else {

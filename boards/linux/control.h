@@ -74,6 +74,7 @@ struct control {
     struct control_lines log;
     size_t keys_at, keys_size;
     char keys[CONTROL_KEYS_BYTES];
+    bool (*settle)(void *context); /* Before an answer is given: what it tells is on the disk. */
     void (*log_line)(void *context, const char *line); /* What the app logged, with its time. */
     void (*own_line)(void *context, const char *line); /* The answer to control_run(). */
     void *context;

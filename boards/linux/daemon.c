@@ -272,6 +272,7 @@ static int begin(struct settings *settings)
     }
     control_init(&device.control, &device.app, true, flash_file_owner(&board_host.file));
     device.control.log_line = log_line;
+    device.control.settle = device_settle;
     this_one.children.log = say;
     this_one.syslog = -1;
     board_host.reset = reset;

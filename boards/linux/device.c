@@ -90,7 +90,6 @@ static bool is_done(void)
 
 static void step(bool waits)
 {
-
     while (device_signal() != 0) {
         one_shot.stop_ms = one_shot.stopped ? one_shot.stop_ms : board.millis() + STOP_MS_MAX;
         one_shot.stopped = true;
@@ -175,6 +174,7 @@ static int run_here(struct settings *settings, const char *line)
     one_shot.reply.code = EX_TEMPFAIL;
     control_init(&device.control, &device.app, false, owner);
     device.control.own_line = own_line;
+    device.control.settle = device_settle;
     board_host.reset = ends_here;
     if (device.kind == DEVICE_SENDS) {
         if (control_open(&device.control, settings->config.state) < 0) {

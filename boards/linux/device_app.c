@@ -283,6 +283,31 @@ static bool static_host(void *context, const char *name, uint32_t *address)
     return false;
 }
 
+bool device_settle(void *context)
+{
+    (void)context;
+    return flash_file_settle(&board_host.file) == 0;
+}
+
+/* What flash tells of a mail is on the disk before the server can know more. A disk that failed
+ * keeps no mail back. */
+static size_t settle_and_tx(struct link *link, const uint8_t *bytes, size_t size)
+{
+    (void)device_settle(NULL);
+    return device.link_tx(link, bytes, size);
+}
+
+static struct link *init_link(void)
+{
+    struct link *link = link_posix_init(&device.link, static_host, &device.app.config);
+
+    device.link_ops = *link_ops(link);
+    device.link_tx = device.link_ops.tx;
+    device.link_ops.tx = settle_and_tx;
+    ((struct link_base *)(void *)link)->ops = &device.link_ops;
+    return link;
+}
+
 static void network_status(struct network_status *status)
 {
     network_look(&device.network, posix_monotonic_ms(), status);
@@ -327,7 +352,7 @@ void device_start(enum reset_cause cause)
 {
     struct platform platform = {
         .board = &board,
-        .link = link_posix_init(&device.link, static_host, &device.app.config),
+        .link = init_link(),
         .network_status = network_status,
         .defaults = defaults,
         .settle = settle,
@@ -410,6 +435,7 @@ void device_wait(struct pollfd *more, size_t count, uint32_t timeout_ms)
     if (device.signals >= 0) {
         fds[used++] = (struct pollfd){.fd = device.signals, .events = POLLIN};
     }
+    (void)device_settle(NULL);
     for (size_t i = 0; i < count; i++) {
         fds[used + i] = more[i];
     }

@@ -26,12 +26,14 @@ enum device_kind {
 struct device {
     struct settings *settings;
     enum device_kind kind;
-    char path[320];         /* Of the flash. */
-    char notice[512];       /* What a person should know of the start; "": nothing. */
-    char problem[512];      /* Why no mail can be sent; the app borrows it. */
-    bool reloads;           /* The start is no news: a person had the configuration read again. */
-    uint64_t secrets_ms;    /* When to try again to get the passwords; 0: they are there. */
-    int64_t clock_ms;       /* Time of day less uptime, as the app knows it. */
+    char path[320];           /* Of the flash. */
+    char notice[512];         /* What a person should know of the start; "": nothing. */
+    char problem[512];        /* Why no mail can be sent; the app borrows it. */
+    bool reloads;             /* The start is no news: a person had the configuration read again. */
+    uint64_t secrets_ms;      /* When to try again to get the passwords; 0: they are there. */
+    int64_t clock_ms;         /* Time of day less uptime, as the app knows it. */
+    struct link_ops link_ops; /* The link's own, but for one. */
+    size_t (*link_tx)(struct link *link, const uint8_t *bytes, size_t size);
     size_t unread;          /* Bytes that the link had when it was waited for last. */
     volatile int signal_in; /* Where a signal's handler writes its number, */
     int signals;            /* and where it is read. */
@@ -57,6 +59,9 @@ void device_end(void);
 
 /* The clock and the passwords, as far as they have changed. */
 void device_follow(void);
+
+/* For struct control. */
+bool device_settle(void *context);
 
 /* Waits until something can go on: the link, clients, signals, or `more`, whose revents are filled
  * (`count` at most 8). */

@@ -16,6 +16,7 @@
 #define MAGIC "tocsin device flash 1\nSee docs/flash-format.md.\n"
 #define TAKEN_OFFSET 512
 #define NO_BLOCK FLASH_SIZE_BYTES
+#define SECTOR_BYTES 512u /* The smallest of any disk. */
 #define OPEN_TRIES 100
 
 static int say(struct flash_file *file, const char *path, const char *what)
@@ -79,15 +80,37 @@ static int load(struct flash_file *file, uint32_t address)
     return 0;
 }
 
-/* Writes, and waits for the disk. The block in memory is read anew: what comes back is what the
- * file has. */
+static int sync_now(struct flash_file *file)
+{
+    if (!file->lazy) {
+        file->dirty = false;
+        file->failed = file->failed || fdatasync(file->fd) < 0;
+    }
+    return file->failed ? E_IO : 0;
+}
+
+int flash_file_settle(struct flash_file *file)
+{
+    return file->dirty ? sync_now(file) : file->failed ? E_IO : 0;
+}
+
+/* Writes; the order of sectors on the disk is that of the calls. The block in memory is read anew:
+ * what comes back is what the file has. */
 static int store(struct flash_file *file, uint32_t address, const uint8_t *bytes, size_t size)
 {
+    uint32_t sector = address / SECTOR_BYTES;
+    bool within = (address + size - 1) / SECTOR_BYTES == sector;
+
     file->at = NO_BLOCK;
-    if (write_all(file->fd, address, bytes, size) < 0) {
+    if ((!within || sector != file->sector) && flash_file_settle(file) < 0) {
         return E_IO;
     }
-    return file->lazy || fdatasync(file->fd) == 0 ? 0 : E_IO;
+    if (file->failed || write_all(file->fd, address, bytes, size) < 0) {
+        return E_IO;
+    }
+    file->sector = sector;
+    file->dirty = true;
+    return within ? 0 : sync_now(file);
 }
 
 /* ---- struct flash ---- */
@@ -172,7 +195,7 @@ void flash_file_hold(struct flash_file *file)
 int flash_file_sync(struct flash_file *file)
 {
     file->lazy = false;
-    return fdatasync(file->fd) == 0 ? 0 : E_IO;
+    return sync_now(file);
 }
 
 /* ---- the first block ---- */
@@ -195,7 +218,7 @@ int flash_file_take(struct flash_file *file, uint64_t hash)
 
     put_u64(bytes, hash);
     put_u64(bytes + 8, ~hash);
-    return store(file, TAKEN_OFFSET, bytes, sizeof bytes);
+    return store(file, TAKEN_OFFSET, bytes, sizeof bytes) < 0 ? E_IO : flash_file_settle(file);
 }
 
 /* ---- making one ---- */
@@ -430,6 +453,7 @@ int flash_file_open(struct flash_file *file, const char *path)
 void flash_file_close(struct flash_file *file)
 {
     if (file->fd >= 0) {
+        (void)!flash_file_settle(file);
         (void)close(file->fd);
         file->fd = -1;
     }

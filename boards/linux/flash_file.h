@@ -1,14 +1,19 @@
-/* flash_file.h - hal/flash.h over a file: NOR's rules kept, every operation on the disk before it
- * returns.
+/* flash_file.h - hal/flash.h over a file: NOR's rules kept, and what was told as done on the disk.
  *
  *     error = flash_file_open(&file, "/var/lib/tocsin/device.flash");
  *     app's board has file.flash
+ *     flash_file_settle(&file);    before anybody is told of what was written
  *     flash_file_close(&file);
  *
  * A program operation only clears bits and fails where it would have to set one; an erase sets a
- * block of 4 KB. Each is one pwrite() and one fdatasync(): what was told as done survives a crash
- * and a power cut. The file is made whole, with a device id and a seed, and then gets its name, so
- * that a full disk is found then and not when an alert comes.
+ * block of 4 KB. Each is a pwrite() at once, so that a killed process loses nothing. An fdatasync()
+ * comes before flash_file_settle() returns, and before anything is written into another sector: a
+ * power cut then leaves, as on a NOR part, all operations up to one of them and none behind it,
+ * since a disk writes a sector as a whole. An alert and the seed before it are one such wait and
+ * not twelve, which on a memory card is the difference between 20 ms and 200.
+ *
+ * The file is made whole, with a device id and a seed, and then gets its name, so that a full disk
+ * is found then and not when an alert comes.
  *
  * One process at a time: the file is locked (fcntl(), which a child does not inherit and a kill
  * ends). Cost: sizeof(struct flash_file), 5 KB. One context.
@@ -27,6 +32,9 @@ struct flash_file {
     struct flash flash; /* Its context is this object: not to be copied while it is open. */
     int fd;             /* -1: closed. */
     bool lazy;          /* Between flash_file_hold() and _sync(): nothing is synced. */
+    bool dirty;         /* The sector below is not synced, */
+    uint32_t sector;    /* by its number. */
+    bool failed;        /* A sync did: what the disk has is not known, and nothing is taken. */
     uint32_t holder;    /* After E_TRANSIENT: the process that has it, 0: not known. */
     uint32_t at;        /* Address of the block below; FLASH_SIZE_BYTES: none. */
     uint8_t block[FLASH_ERASE_BYTES]; /* The one read last. */
@@ -42,6 +50,10 @@ void flash_file_close(struct flash_file *file);
 
 /* User id of its owner. */
 uint32_t flash_file_owner(const struct flash_file *file);
+
+/* All that was programmed is on the disk when it returns 0. E_IO: it is not, and flash fails from
+ * now on. */
+MUST_CHECK int flash_file_settle(struct flash_file *file);
 
 /* Holds the syncs back while a text is written that does not count yet; _sync() ends it: E_IO. */
 void flash_file_hold(struct flash_file *file);

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +26,8 @@
 
 #define ALERTS 40
 #define CUTS_MAX 400
+#define EVENTS_MAX 2000
+#define SECTOR 512u
 
 static char folder[64];
 static char path[128];
@@ -400,6 +403,161 @@ static void test_killed_at_each_write(void **state)
     flash_file_close(opened());
 }
 
+/* ---- the power is cut ---- */
+
+/* What the disk was told, in its order. */
+struct event {
+    enum { EVENT_WRITE, EVENT_SYNC, EVENT_TOLD } kind;
+    uint32_t address, size; /* Of a write; the number of an alert. */
+    uint8_t bytes[FLASH_ERASE_BYTES];
+};
+
+static struct event *events;
+static size_t event_count;
+static bool records;
+
+static struct event *add_event(int kind)
+{
+    struct event *event = &events[event_count++];
+
+    assert_true(event_count <= EVENTS_MAX);
+    event->kind = kind;
+    return event;
+}
+
+/* In the place of the C library's. */
+ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at)
+{
+    if (records) {
+        struct event *event = add_event(EVENT_WRITE);
+
+        assert_true(size <= sizeof event->bytes);
+        event->address = (uint32_t)at;
+        event->size = (uint32_t)size;
+        memcpy(event->bytes, bytes, size);
+    }
+    return syscall(SYS_pwrite64, fd, bytes, size, at);
+}
+
+int fdatasync(int fd)
+{
+    if (records) {
+        (void)add_event(EVENT_SYNC);
+    }
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+static void record_alerts(void)
+{
+    struct flash_file *file = opened();
+    const struct queue_how how = {.pending_mask = 1};
+
+    mount(file);
+    for (unsigned i = 0; i < ALERTS; i++) {
+        struct alert alert = {.severity = SEVERITY_ERROR};
+
+        memset(alert.text, 'a' + (int)(i % 26), 20 + i * 5);
+        assert_int_equal(queue_add(&queue, &alert, &how), 0);
+        if (i % 3 == 0) {
+            assert_int_equal(queue_remove(&queue, alert.sequence, QUEUE_ACCEPTED, 250), 0);
+        } else if (i % 4 != 0) {
+            assert_int_equal(flash_file_settle(file), 0);
+            add_event(EVENT_TOLD)->size = alert.sequence;
+        }
+    }
+    flash_file_close(file);
+}
+
+/* The part of a write that lies in that sector. */
+static void apply(uint8_t *disk, const struct event *event, uint32_t sector)
+{
+    for (uint32_t i = 0; i < event->size; i++) {
+        if ((event->address + i) / SECTOR == sector) {
+            disk[event->address + i] = event->bytes[i];
+        }
+    }
+}
+
+static uint32_t dice = 1;
+
+static uint32_t throw_dice(void)
+{
+    dice = dice * 1664525u + 1013904223u;
+    return dice >> 8;
+}
+
+/* What is on the disk if the power goes before that event: all that was synced, and of each sector
+ * written since as much as the dice say. */
+static void write_disk(const uint8_t *from, size_t cut)
+{
+    static uint8_t disk[FLASH_SIZE_BYTES];
+    size_t synced = 0;
+    int fd;
+
+    memcpy(disk, from, sizeof disk);
+    for (size_t i = 0; i < cut; i++) {
+        synced = events[i].kind == EVENT_SYNC ? i : synced;
+    }
+    for (uint32_t sector = 0; sector < FLASH_SIZE_BYTES / SECTOR; sector++) {
+        size_t until = synced + throw_dice() % (cut - synced + 1);
+
+        for (size_t i = 0; i < until; i++) {
+            if (events[i].kind == EVENT_WRITE) {
+                apply(disk, &events[i], sector);
+            }
+        }
+    }
+    fd = open(path, O_WRONLY | O_TRUNC);
+    assert_int_equal(write(fd, disk, sizeof disk), sizeof disk);
+    assert_int_equal(close(fd), 0);
+}
+
+static void expect_told(size_t cut)
+{
+    struct flash_file *file = opened();
+    struct alert alert;
+
+    assert_string_equal(file->notice, "");
+    mount(file);
+    assert_null(queue.journal->problem);
+    assert_true(queue.journal->seed_valid);
+    for (size_t i = 0; i < cut; i++) {
+        if (events[i].kind == EVENT_TOLD) {
+            assert_int_equal(queue_alert(&queue, events[i].size, &alert), 0);
+            assert_false(alert.damaged);
+        }
+    }
+    flash_file_close(file);
+}
+
+static void test_power_cut_between_syncs(void **state)
+{
+    static uint8_t from[FLASH_SIZE_BYTES];
+    struct event *all = calloc(EVENTS_MAX, sizeof *all);
+    unsigned syncs = 0;
+    int fd;
+
+    (void)state;
+    flash_file_close(opened());
+    fd = open(path, O_RDONLY);
+    assert_int_equal(read(fd, from, sizeof from), sizeof from);
+    assert_int_equal(close(fd), 0);
+    event_count = 0;
+    events = all;
+    records = true;
+    record_alerts();
+    records = false;
+    for (size_t cut = 0; cut <= event_count; cut += 1 + throw_dice() % 3) {
+        write_disk(from, cut);
+        expect_told(cut);
+    }
+    for (size_t i = 0; i < event_count; i++) {
+        syncs += events[i].kind == EVENT_SYNC;
+    }
+    assert_in_range(syncs, ALERTS / 2, 3 * ALERTS);
+    free(all);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
@@ -414,6 +572,7 @@ int main(void)
         TEST(one_that_was_cut_short_is_used),
         TEST(no_file_at_all),
         TEST(killed_at_each_write),
+        TEST(power_cut_between_syncs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
