@@ -43,6 +43,7 @@ struct fetch_letter {
     uint32_t number;      /* The caller's own. */
     uint64_t begin, size; /* In the spool (0 in a Maildir), as it is delivered. */
     int fd;               /* In a Maildir: its file; -1: synced and closed. */
+    bool in_tmp;          /* It is there. */
     char sender[FETCH_VALUE_BYTES];
     char message_id[128];
 };

@@ -10,9 +10,19 @@
 #include <stdio.h> /* renameat() */
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
-#define SWEEP_S 3600
+#define SWEEP_S 3600 /* How old a file in tmp/ is when nobody will finish it any more. */
+#define SYNCFS_MIN 4 /* Messages of a batch that are made safe by one call, where that is good. */
+
+/* File systems as statfs() tells them (statfs(2)). */
+#define FS_EXT 0xEF53u
+#define FS_XFS 0x58465342u
+#define FS_BTRFS 0x9123683Eu
+#define FS_F2FS 0xF2F52010u
+#define FS_TMPFS 0x01021994u
 
 void fetch_maildir_name(const struct fetch_deliver *deliver, uint32_t serial, uint32_t index,
                         uint32_t unix_s, const char *uid, char out[FETCH_NAME_BYTES])
@@ -97,24 +107,61 @@ int fetch_maildir_open(struct fetch_deliver *deliver, struct fetch_why *why)
 
 int fetch_maildir_begin(struct fetch_deliver *deliver, struct fetch_why *why)
 {
+    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
     struct fetch_letter *letter = &deliver->letters[deliver->count];
     char name[FETCH_NAME_BYTES];
 
     name_of(deliver, deliver->count, name);
-    (void)unlinkat(deliver->tmp, name, 0); /* Of a run in the same second that was killed. */
-    letter->fd = openat(deliver->tmp, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    return letter->fd < 0 ? fetch_why_errno(why, deliver->path) : 0;
+    letter->fd = openat(deliver->tmp, name, flags, 0600);
+    if (letter->fd < 0 && errno == EEXIST) { /* Of a run in the same second that was killed. */
+        (void)unlinkat(deliver->tmp, name, 0);
+        letter->fd = openat(deliver->tmp, name, flags, 0600);
+    }
+    letter->in_tmp = letter->fd >= 0;
+    return letter->in_tmp ? 0 : fetch_why_errno(why, deliver->path);
 }
 
-/* The first fsync() of a batch makes the file system write what all of them need. */
+/* Whether syncfs() makes the files of that file system safe, and tells when it could not: from
+ * Linux 5.8 on, and not through layers or helpers that may keep an error to themselves. */
+static bool syncfs_tells(int fd)
+{
+    static const uint32_t good[] = {FS_EXT, FS_XFS, FS_BTRFS, FS_F2FS, FS_TMPFS};
+    struct utsname system;
+    struct statfs status;
+    bool recent;
+
+    if (uname(&system) < 0 || fstatfs(fd, &status) < 0) {
+        return false;
+    }
+    recent = system.release[0] >= '6' || system.release[1] != '.' ||
+             (system.release[0] == '5' && (system.release[2] >= '8' || system.release[3] != '.'));
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        if ((uint32_t)status.f_type == good[i]) {
+            return recent;
+        }
+    }
+    return false;
+}
+
+/* Makes all files of the batch safe. An fsync() each would make the disk write out its cache once
+ * for every message. */
+static bool sync_batch(struct fetch_deliver *deliver)
+{
+    if (deliver->count >= SYNCFS_MIN && syncfs_tells(deliver->tmp)) {
+        return syncfs(deliver->letters[0].fd) == 0;
+    }
+    for (uint32_t i = 0; i < deliver->count; i++) {
+        if (fsync(deliver->letters[i].fd) < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 int fetch_maildir_prepare(struct fetch_deliver *deliver, struct fetch_why *why)
 {
-    for (uint32_t i = 0; i < deliver->count; i++) {
-        struct fetch_letter *letter = &deliver->letters[i];
-
-        if (fsync(letter->fd) < 0) {
-            return fetch_why_errno(why, deliver->path);
-        }
+    if (!sync_batch(deliver)) {
+        return fetch_why_errno(why, deliver->path);
     }
     for (uint32_t i = 0; i < deliver->count; i++) {
         struct fetch_letter *letter = &deliver->letters[i];
@@ -138,6 +185,7 @@ int fetch_maildir_commit(struct fetch_deliver *deliver, uint32_t *delivered, str
         if (renameat(deliver->tmp, name, deliver->new_folder, name) < 0) {
             error = fetch_why_errno(why, deliver->path);
         } else {
+            deliver->letters[i].in_tmp = false;
             (*delivered)++;
         }
     }
@@ -159,8 +207,11 @@ void fetch_maildir_remove(struct fetch_deliver *deliver, uint32_t index)
         close(letter->fd);
         letter->fd = -1;
     }
-    name_of(deliver, index, name);
-    (void)unlinkat(deliver->tmp, name, 0);
+    if (letter->in_tmp) {
+        letter->in_tmp = false;
+        name_of(deliver, index, name);
+        (void)unlinkat(deliver->tmp, name, 0);
+    }
 }
 
 /* Marks those of the batch whose files are in that folder, whatever flags a reader has given them

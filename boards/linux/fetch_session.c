@@ -503,7 +503,9 @@ static bool ask_dele(struct fetch_work *work)
 
 static bool ask_work(struct fetch_work *work)
 {
-    if (!work->leaves && work->bodies < BODIES_MAX && ask_message(work)) {
+    /* Several requests leave in one segment, and do not trickle. */
+    work->filling = work->bodies < BODIES_MAX && (work->filling || work->bodies <= BODIES_MAX / 2);
+    if (!work->leaves && work->filling && ask_message(work)) {
         return true;
     }
     if (ask_dele(work)) {

@@ -75,6 +75,7 @@ struct fetch_work {
     bool sorted;
     uint32_t waiting; /* Requests that are not answered. */
     uint32_t bodies;  /* Of these, messages. */
+    bool filling;     /* More messages are asked for until there are BODIES_MAX. */
     uint64_t drained; /* Bytes that were thrown away. */
     uint64_t now_ms;
     uint64_t reply_ms; /* When the last request was answered. */
