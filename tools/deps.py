@@ -434,16 +434,16 @@ def missing_libraries(root):
     return sorted(set(re.findall(r"^\s*(\S+) => not found", done.stdout, re.MULTILINE)))
 
 
-def unpack_peers(env):
-    packages = env["PEER_PACKAGES"].split()
-    root = PEERS / "root"
-    stamp = PEERS / "packages"
+def unpack_tree(packages, name, what):
+    """Unpack packages, and what they need that the machine lacks, under build/peers/NAME."""
+    root = PEERS / name
+    stamp = PEERS / ("packages" if name == "root" else f"{name}.packages")
     key = hashlib.sha256(" ".join([own_suite(), *packages]).encode()).hexdigest()[:16]
     if root.is_dir() and stamp.is_file() and stamp.read_text().splitlines()[:1] == [key]:
         return
     need_debian()
-    say(f"fetching the test servers: {' '.join(packages)}")
-    archives = PEERS / "archives"
+    say(f"fetching {what}: {' '.join(packages)}")
+    archives = PEERS / f"{name}.archives"
     # The machine's own lists first; where they are absent or too old, lists of our own.
     wanted = download_packages(packages, archives, [])
     if wanted is None:
@@ -451,10 +451,10 @@ def unpack_peers(env):
         status, output = run(["apt-get", *APT_OPTIONS, *apt, "update"])
         wanted = download_packages(packages, archives, apt) if status == 0 else None
         if wanted is None:
-            raise Failure(f"the packages of the test servers could not be downloaded; see {LOG}\n"
+            raise Failure(f"{what} could not be downloaded; see {LOG}\n"
                           f"{last_errors(output)}")
         shutil.rmtree(DEPS / "apt", ignore_errors=True)
-    fresh = PEERS / "root.new"
+    fresh = PEERS / f"{name}.new"
     shutil.rmtree(fresh, ignore_errors=True)
     # /lib and /sbin are names of /usr's folders, as on the machine itself.
     for name in ("bin", "lib", "sbin"):
@@ -464,7 +464,7 @@ def unpack_peers(env):
         unpack(archive, fresh)
     lost = missing_libraries(fresh)
     if lost:
-        raise Failure(f"the test servers lack libraries: {' '.join(lost)}")
+        raise Failure(f"{what} lack libraries: {' '.join(lost)}")
     shutil.rmtree(root, ignore_errors=True)
     fresh.rename(root)
     shutil.rmtree(archives)
@@ -483,10 +483,12 @@ def parts_of(env):
     parts = {
         "packages": lambda _: install_packages(env["PACKAGES"].split()),
         "sources": lambda checkouts: fetch_sources(["lwip", "bearssl"], env, checkouts),
-        "peers": lambda _: unpack_peers(env),
+        "peers": lambda _: unpack_tree(env["PEER_PACKAGES"].split(), "root", "the test servers"),
         "musl": lambda checkouts: fetch_sources(["musl"], env, checkouts),
         "cross": lambda _: install_packages(sum(cross_packages, env["CROSS_PACKAGES"].split())),
         "linux": lambda _: install_packages(env["LINUX_PACKAGES"].split()),
+        "callers": lambda _: unpack_tree(env["CALLER_PACKAGES"].split(), "callers",
+                                         "programs that send and fetch mail"),
     }
     everything = list(parts.values())
     parts["all"] = lambda checkouts: [part(checkouts) for part in everything]
