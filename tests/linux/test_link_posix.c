@@ -607,7 +607,9 @@ static struct link *connected(int *far)
     uint16_t port = 0;
     int listener = listen_on(AF_INET, "127.0.0.1", 5, &port);
     struct link *link = fresh(NULL);
+    const int segment = 1448; /* Loopback's own is as large as our windows, and these then stall. */
 
+    setsockopt(listener, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment);
     assert_int_equal(link_open(link, "127.0.0.1", port), 0);
     assert_int_equal(run(link, LINK_OPEN, WAIT_MS), LINK_OPEN);
     *far = accept(listener, NULL, NULL);
@@ -709,7 +711,7 @@ static void test_megabytes(void **state)
     size_t up_in = 0, up_out = 0, down_in = 0, down_out = 0;
     static uint8_t piece[50000];
     unsigned writes = 0;
-    const int small = 16384;
+    const int small = 65536;
 
     (void)state;
     fcntl(far, F_SETFL, O_NONBLOCK);
@@ -747,7 +749,7 @@ static void test_megabytes(void **state)
             assert_int_equal(piece[i], pattern(up_out + (size_t)i));
         }
         up_out += moved > 0 ? (size_t)moved : 0;
-        link_posix_wait(&posix, true, &more, 1, WAIT_MS);
+        link_posix_wait(&posix, true, &more, 1, 10); /* After the last byte nothing comes. */
         assert_int_not_equal(link_state(link), LINK_FAILED);
     }
     link_close(link);
