@@ -98,6 +98,7 @@ static int command(const char *file, int argc, const char *argv[])
 {
     static struct settings settings;
     const char *name = argv[0];
+    int error;
 
     if (!is_for_everybody(name) && !settings_drop_rights()) {
         print(STDERR_FILENO, "tocsin: the rights of its group cannot be given up\n");
@@ -106,7 +107,9 @@ static int command(const char *file, int argc, const char *argv[])
     if (is(name, "config") && argc == 3 && is(argv[1], "check")) {
         return config_check(argv[2]);
     }
-    if (settings_load(&settings, file, say, NULL) < 0) {
+    error = settings_load(&settings, file, say, NULL);
+    /* A server is looked at before there is a configuration. */
+    if (error < 0 && !(error == E_MISSING && file == NULL && is(name, "serverinfo"))) {
         return EX_CONFIG;
     }
     if (is(name, "mailq")) {
