@@ -26,12 +26,13 @@
 #define DATAGRAMS_MAX 64        /* Taken in a row. */
 #define RECEIVE_BYTES (1 << 20) /* What may wait while a mail is being written to the disk. */
 #define PID_FILE "/run/tocsin.pid"
-#define SEVERITY_OF_LOG 6
 
 static struct daemon {
     struct children children;
     struct maillog log;
-    int syslog;         /* -1: no port. */
+    int syslog;           /* -1: no port. */
+    uint16_t syslog_port; /* What it is bound to; 0: nothing. */
+    char syslog_address[CONFIG_HOST_BYTES];
     uint64_t stop_ms;   /* When to end whatever is under way; 0: not asked to. */
     uint64_t reload_ms; /* When to read the configuration again at the latest; 0: not asked to. */
     enum reset_cause cause;
@@ -41,17 +42,10 @@ static struct daemon {
     struct settings fresh;
 } this_one;
 
-/* The time in front of it is the log's own affair. */
 static void log_line(void *context, const char *line)
 {
-    const char *rest = line;
-
     (void)context;
-    for (unsigned words = line[0] == '+' ? 1 : 2; words > 0 && *rest != '\0'; words--) {
-        rest += strcspn(rest, " ");
-        rest += strspn(rest, " ");
-    }
-    maillog_line(&this_one.log, SEVERITY_OF_LOG, *rest != '\0' ? rest : line);
+    maillog_line(&this_one.log, SEVERITY_OF_LOG, device_without_time(line));
 }
 
 /* What did not come from the app also goes to its own log. */
@@ -69,7 +63,15 @@ static void open_syslog(void)
     const char *address = device.settings->config.syslog_listen;
     int bytes = RECEIVE_BYTES;
 
-    this_one.syslog = -1;
+    if (config->syslog_port == this_one.syslog_port &&
+        strcmp(address, this_one.syslog_address) == 0) {
+        return; /* With what has come and was not read. */
+    }
+    if (this_one.syslog >= 0) {
+        (void)close(this_one.syslog);
+        this_one.syslog = -1;
+    }
+    this_one.syslog_port = 0;
     if (config->syslog_port == 0) {
         return;
     }
@@ -80,6 +82,8 @@ static void open_syslog(void)
                 (unsigned)config->syslog_port, address, strerror(errno));
         return;
     }
+    this_one.syslog_port = config->syslog_port;
+    (void)text_copy(this_one.syslog_address, sizeof this_one.syslog_address, address);
     (void)setsockopt(this_one.syslog, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
 }
 
@@ -221,20 +225,11 @@ static void step(void)
     device_wait(more, count, timeout_ms);
 }
 
-static void close_syslog(void)
-{
-    if (this_one.syslog >= 0) {
-        (void)close(this_one.syslog);
-        this_one.syslog = -1;
-    }
-}
-
 /* Until it is told to end; a reset begins again, with the same flash and the same clients' door. */
 static void run(void)
 {
     this_one.cause = RESET_POWER_ON;
     if (setjmp(this_one.reset) != 0) {
-        close_syslog();
         control_close_clients(&device.control);
         device_end();
         this_one.cause = RESET_COMMAND;
@@ -296,7 +291,6 @@ static void end(void)
     policy_flush(&device.app.policy, board.millis());
     mute_flush(&device.app);
     control_close(&device.control);
-    close_syslog();
     device_end();
     flash_file_close(&board_host.file);
     /* A mail of the spool that is being sent has as long as one of the device's own. */

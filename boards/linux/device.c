@@ -2,6 +2,7 @@
 
 #include "boards/linux/device_app.h"
 #include "boards/linux/host.h"
+#include "boards/linux/maillog.h"
 #include "boards/linux/reply.h"
 #include "firmware/mute.h"
 #include "net/text.h"
@@ -25,6 +26,8 @@
 static struct one_shot {
     jmp_buf reset; /* `config commit`, `reboot`. */
     struct reply reply;
+    struct maillog log;
+    bool logs;
     bool stopped;     /* By a signal; */
     uint64_t stop_ms; /* the session in hand has until then. */
 } one_shot;
@@ -34,6 +37,15 @@ static void own_line(void *context, const char *line)
     (void)context;
     if (!one_shot.reply.ended) {
         reply_line(&one_shot.reply, line);
+    }
+}
+
+/* What happens from now on; a start is no news. */
+static void log_line(void *context, const char *line)
+{
+    (void)context;
+    if (one_shot.logs) {
+        maillog_line(&one_shot.log, SEVERITY_OF_LOG, device_without_time(line));
     }
 }
 
@@ -138,6 +150,9 @@ static void tell_outcome(void)
     enum sender_stage stage;
     struct queue_item item;
 
+    if (!reply->ended) {
+        reply_complain(one_shot.stopped ? "ended by a signal" : "the time for it is over");
+    }
     if (!reply->ok || reply->alert == 0) {
         return;
     }
@@ -165,6 +180,7 @@ static void tell_outcome(void)
     }
 }
 
+/* line NULL: only sends what is due. */
 static int run_here(struct settings *settings, const char *line)
 {
     static const int ends[] = {SIGTERM, SIGINT, SIGHUP};
@@ -174,6 +190,7 @@ static int run_here(struct settings *settings, const char *line)
     one_shot.reply.code = EX_TEMPFAIL;
     control_init(&device.control, &device.app, false, owner);
     device.control.own_line = own_line;
+    device.control.log_line = log_line;
     device.control.settle = device_settle;
     board_host.reset = ends_here;
     if (device.kind == DEVICE_SENDS) {
@@ -187,10 +204,18 @@ static int run_here(struct settings *settings, const char *line)
     }
     if (setjmp(one_shot.reset) == 0) {
         device_start(RESET_POWER_ON);
-        if (word_is(line, "status")) {
+        if (device.kind == DEVICE_SENDS) {
+            maillog_open(&one_shot.log, "tocsin", settings->config.log);
+            one_shot.logs = true;
+        }
+        if (line != NULL && word_is(line, "status")) {
             reply_line(&one_shot.reply, "daemon   none; this is what the flash tells");
         }
-        control_run(&device.control, line, getuid() == 0 || getuid() == owner);
+        if (line != NULL) {
+            control_run(&device.control, line, getuid() == 0 || getuid() == owner);
+        } else {
+            one_shot.reply = (struct reply){.ended = true};
+        }
         if (device.kind == DEVICE_SENDS || device.app.reboot_ms != 0 || !one_shot.reply.ended) {
             run_loop();
         }
@@ -201,10 +226,20 @@ static int run_here(struct settings *settings, const char *line)
     control_close(&device.control);
     device_end();
     flash_file_close(&board_host.file);
+    if (one_shot.logs) {
+        maillog_close(&one_shot.log);
+    }
     return one_shot.reply.code;
 }
 
 /* ---- by whoever has the flash ---- */
+
+/* Whether a command that may have been taken does no harm if it is given again. */
+static bool may_repeat(const char *line)
+{
+    return !word_is(line, "config") && !word_is(line, "reboot") && !word_is(line, "crash") &&
+           !word_is(line, "report");
+}
 
 static int cannot_ask(const struct settings *settings)
 {
@@ -228,11 +263,15 @@ int device_command(struct settings *settings, const char *line)
 
         memset(&reply, 0, sizeof reply);
         error = reply_ask(&reply, settings->config.state, line);
-        if (error == 0) {
-            return reply.code;
+        if (error == 0 || reply.alert != 0) {
+            return error == 0 ? reply.code : EX_OK; /* An alert that got its number is kept. */
         }
         if (error == E_IO && errno != ENOENT) {
             return cannot_ask(settings);
+        }
+        if (error == E_TRANSIENT && (reply.begun || !may_repeat(line))) {
+            reply_complain("the daemon ended before it had answered");
+            return EX_TEMPFAIL;
         }
         /* Nobody, or one that ended before it had answered: perhaps it was not even read. */
         code = device_take(settings, kind_of(line), 0);
@@ -246,6 +285,28 @@ int device_command(struct settings *settings, const char *line)
     } while (posix_monotonic_ms() < end_ms);
     reply_complain("%s, and does not answer", board_host.file.problem);
     return EX_TEMPFAIL;
+}
+
+static bool nobody_listens(const char *state)
+{
+    int fd = control_connect(state);
+
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return fd == E_MISSING;
+}
+
+void device_flush(struct settings *settings)
+{
+    char path[sizeof settings->config.state + 16];
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)text_print(path, sizeof path, "%s/" DEVICE_FLASH_FILE, settings->config.state);
+    if (access(path, R_OK | W_OK) == 0 && nobody_listens(settings->config.state) &&
+        device_take(settings, DEVICE_SENDS, 0) == EX_OK) {
+        (void)run_here(settings, NULL);
+    }
 }
 
 /* ---- words ---- */

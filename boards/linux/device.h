@@ -31,6 +31,11 @@ int device_command(struct settings *settings, const char *line);
  * What is too long for an alert is cut, and ends in an ellipsis. */
 int device_words(struct settings *settings, size_t count, const char *const words[]);
 
+/* Sends what alerts are due, if no daemon does and this user may: what commands without a daemon
+ * had to leave behind. For `sendmail -q` and whatever else runs now and then. Nothing is printed
+ * but what went wrong with the flash. */
+void device_flush(struct settings *settings);
+
 /* `tocsin console`: a person's terminal joined with the daemon. */
 int device_console(struct settings *settings);
 

@@ -15,7 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FILE_NAME "device.flash"
 #define SECRETS_MS 60000  /* Between two tries to get a password. */
 #define CLOCK_STEP_MS 500 /* Less is told by nobody's watch. */
 #define TAKE_STEP_MS 50
@@ -30,15 +29,30 @@ static const struct config *file_config(void)
     return &device.settings->config;
 }
 
-/* What the system knows is a default. */
-static void defaults(struct config *config)
+static int16_t zone_now(void)
 {
     time_t now = time(NULL);
     struct tm local;
 
+    return localtime_r(&now, &local) != NULL ? (int16_t)(local.tm_gmtoff / 60) : 0;
+}
+
+/* What the system knows is a default. */
+static void defaults(struct config *config)
+{
     (void)text_copy(config->hostname, sizeof config->hostname, device.settings->host);
-    if (localtime_r(&now, &local) != NULL) {
-        config->zone_minutes = (int16_t)(local.tm_gmtoff / 60);
+    device.zone_minutes = zone_now();
+    config->zone_minutes = device.zone_minutes;
+}
+
+/* Summer has begun, or ended; a zone that was written stays. */
+static void follow_zone(void)
+{
+    int16_t zone_minutes = zone_now();
+
+    if (device.app.config.zone_minutes == device.zone_minutes) {
+        device.app.config.zone_minutes = zone_minutes;
+        device.zone_minutes = zone_minutes;
     }
 }
 
@@ -240,13 +254,30 @@ static int take_flash(uint32_t wait_ms)
     if (error < 0) {
         int code = exit_code(error);
 
-        reply_complain("%s", board_host.file.problem);
+        reply_complain("%s%s", board_host.file.problem,
+                       code == EX_NOPERM ? "; root may, and others if the program is installed "
+                                           "set-group-id with the group of its folder"
+                                         : "");
         return code;
     }
     if (board_host.file.notice[0] != '\0') {
         reply_complain("%s", board_host.file.notice);
     }
     return EX_OK;
+}
+
+/* The folder, and those above it. */
+static int make_folder(const char *path)
+{
+    char part[256];
+
+    (void)text_copy(part, sizeof part, path);
+    for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        (void)mkdir(part, 0755);
+        *slash = '/';
+    }
+    return mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : -1;
 }
 
 int device_take(struct settings *settings, enum device_kind kind, uint32_t wait_ms)
@@ -258,13 +289,13 @@ int device_take(struct settings *settings, enum device_kind kind, uint32_t wait_
     device.signals = -1;
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN);
-    if (mkdir(state, 0700) < 0 && errno != EEXIST) {
+    if (make_folder(state) < 0) {
         int code = errno == EACCES ? EX_NOPERM : EX_CANTCREAT;
 
         reply_complain("%s: %s; make that folder, or set `state`", state, strerror(errno));
         return code;
     }
-    (void)text_print(device.path, sizeof device.path, "%s/" FILE_NAME, state);
+    (void)text_print(device.path, sizeof device.path, "%s/" DEVICE_FLASH_FILE, state);
     return take_flash(wait_ms);
 }
 
@@ -281,6 +312,17 @@ static bool static_host(void *context, const char *name, uint32_t *address)
         }
     }
     return false;
+}
+
+const char *device_without_time(const char *line)
+{
+    const char *rest = line;
+
+    for (unsigned words = line[0] == '+' ? 1 : 2; words > 0 && *rest != '\0'; words--) {
+        rest += strcspn(rest, " ");
+        rest += strspn(rest, " ");
+    }
+    return *rest != '\0' ? rest : line;
 }
 
 bool device_settle(void *context)
@@ -339,6 +381,7 @@ static void follow_clock(void)
 void device_follow(void)
 {
     follow_clock();
+    follow_zone();
     if (device.secrets_ms != 0 && posix_monotonic_ms() >= device.secrets_ms) {
         get_secrets();
         if (device.problem[0] == '\0') {

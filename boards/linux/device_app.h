@@ -22,6 +22,9 @@ enum device_kind {
     DEVICE_LOOKS   /* One that does not: no session is begun. */
 };
 
+#define DEVICE_FLASH_FILE "device.flash"
+#define SEVERITY_OF_LOG 6 /* Information: what is worse becomes an alert, if syslog comes back. */
+
 /* One a process. */
 struct device {
     struct settings *settings;
@@ -31,6 +34,7 @@ struct device {
     char problem[512];        /* Why no mail can be sent; the app borrows it. */
     bool reloads;             /* The start is no news: a person had the configuration read again. */
     uint64_t secrets_ms;      /* When to try again to get the passwords; 0: they are there. */
+    int16_t zone_minutes;     /* The zone of the system, as of the last look. */
     int64_t clock_ms;         /* Time of day less uptime, as the app knows it. */
     struct link_ops link_ops; /* The link's own, but for one. */
     size_t (*link_tx)(struct link *link, const uint8_t *bytes, size_t size);
@@ -62,6 +66,9 @@ void device_follow(void);
 
 /* For struct control. */
 bool device_settle(void *context);
+
+/* A line that the app logged, without the time in front of it. */
+const char *device_without_time(const char *line);
 
 /* Waits until something can go on: the link, clients, signals, or `more`, whose revents are filled
  * (`count` at most 8). */

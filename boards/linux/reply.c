@@ -110,6 +110,7 @@ static void take_line(void *context, const char *line)
 {
     struct reply *reply = context;
 
+    reply->begun = true;
     if (!reply->ended) {
         reply_line(reply, line);
     }

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 struct reply {
-    bool ended, ok;
+    bool begun, ended, ok;
     bool in_ram;    /* The alert is in memory only. */
     uint32_t alert; /* Number of the alert that was queued; 0: none. */
     int code;       /* What to exit with, once ended. */
