@@ -410,6 +410,8 @@ static void test_parameters(void **state)
           "Content-Disposition: attachment; filename*=utf-8''r%C3%A9s%201.pdf; size=3\n" ADDED);
     check("Content-Type: text/plain; name=" L_E " x; charset=utf-8\n" REST,
           "Content-Type: text/plain; name*=iso-8859-1''%E9%20x; charset=utf-8\n" ADDED);
+    check("Content-Type: text/plain; name*=" U_E "\n" REST,
+          "Content-Type: text/plain; name*=" U_E "\n" ADDED);
     check("Content-Type: text/plain; name*=utf-8''x; x=\"y z\"\n" REST,
           "Content-Type: text/plain; name*=utf-8''x; x=\"y z\"\n" ADDED);
     check("Content-Disposition: attachment; filename=\"" U_E U_E U_E U_E U_E U_E U_E U_E U_E U_E
@@ -630,10 +632,25 @@ static void test_long_first_line(void **state)
     struct message_params params = plain_params();
 
     (void)state;
-    memset(bytes, 'x', sizeof bytes);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (char)('a' + i * i / 7 % 26);
+    }
     filter(&params, bytes, sizeof bytes, 0, 500);
     assert_int_equal(out_size, sizeof bytes + strlen(FROM DATE ID NOBODY "\n"));
     assert_memory_equal(out_bytes + out_size - sizeof bytes, bytes, sizeof bytes);
+}
+
+static void test_zones(void **state)
+{
+    struct message_params params = plain_params();
+
+    (void)state;
+    params.zone_minutes = -570;
+    check_with(&params, "To: a@b\n\n",
+               "To: a@b\n" FROM "Date: Sat, 21 Nov 2026 12:35:54 -0930\n" ID "\n");
+    params.zone_minutes = 0;
+    check_with(&params, "To: a@b\n\n",
+               "To: a@b\n" FROM "Date: Sat, 21 Nov 2026 22:05:54 +0000\n" ID "\n");
 }
 
 static void test_id_that_is_long(void **state)
@@ -718,22 +735,22 @@ static void test_python_reads_them(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ordinary),          cmocka_unit_test(test_nothing_missing_but_all),
-        cmocka_unit_test(test_body_at_once),      cmocka_unit_test(test_header_without_end),
-        cmocka_unit_test(test_mbox_lines),        cmocka_unit_test(test_taken_out),
-        cmocka_unit_test(test_bcc_kept),          cmocka_unit_test(test_form_of_names),
-        cmocka_unit_test(test_empty_fields),      cmocka_unit_test(test_second_ones),
-        cmocka_unit_test(test_completed),         cmocka_unit_test(test_not_completed),
-        cmocka_unit_test(test_bad_addresses),     cmocka_unit_test(test_from),
-        cmocka_unit_test(test_several_authors),   cmocka_unit_test(test_from_override),
-        cmocka_unit_test(test_injection),         cmocka_unit_test(test_resent),
-        cmocka_unit_test(test_resent_blocks),     cmocka_unit_test(test_eight_bit),
-        cmocka_unit_test(test_parameters),        cmocka_unit_test(test_controls),
-        cmocka_unit_test(test_line_ends),         cmocka_unit_test(test_many_recipients),
-        cmocka_unit_test(test_long_lines),        cmocka_unit_test(test_very_many_blanks),
-        cmocka_unit_test(test_fold_limit),        cmocka_unit_test(test_body_of_any_size),
-        cmocka_unit_test(test_long_first_line),   cmocka_unit_test(test_id_that_is_long),
-        cmocka_unit_test(test_python_reads_them),
+        cmocka_unit_test(test_ordinary),        cmocka_unit_test(test_nothing_missing_but_all),
+        cmocka_unit_test(test_body_at_once),    cmocka_unit_test(test_header_without_end),
+        cmocka_unit_test(test_mbox_lines),      cmocka_unit_test(test_taken_out),
+        cmocka_unit_test(test_bcc_kept),        cmocka_unit_test(test_form_of_names),
+        cmocka_unit_test(test_empty_fields),    cmocka_unit_test(test_second_ones),
+        cmocka_unit_test(test_completed),       cmocka_unit_test(test_not_completed),
+        cmocka_unit_test(test_bad_addresses),   cmocka_unit_test(test_from),
+        cmocka_unit_test(test_several_authors), cmocka_unit_test(test_from_override),
+        cmocka_unit_test(test_injection),       cmocka_unit_test(test_resent),
+        cmocka_unit_test(test_resent_blocks),   cmocka_unit_test(test_eight_bit),
+        cmocka_unit_test(test_parameters),      cmocka_unit_test(test_controls),
+        cmocka_unit_test(test_line_ends),       cmocka_unit_test(test_many_recipients),
+        cmocka_unit_test(test_long_lines),      cmocka_unit_test(test_very_many_blanks),
+        cmocka_unit_test(test_fold_limit),      cmocka_unit_test(test_body_of_any_size),
+        cmocka_unit_test(test_long_first_line), cmocka_unit_test(test_zones),
+        cmocka_unit_test(test_id_that_is_long), cmocka_unit_test(test_python_reads_them),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
