@@ -2,13 +2,13 @@
 
 #include <string.h>
 
-void smtpd_init(struct smtpd *smtpd, const uint64_t *now_ms)
+void sim_smtpd_init(struct sim_smtpd *smtpd, const uint64_t *now_ms)
 {
     memset(smtpd, 0, sizeof *smtpd);
     smtpd->now_ms = now_ms;
 }
 
-static void begin(struct smtpd *smtpd, struct sim_server *server, struct sim_tcp *tcp)
+static void begin(struct sim_smtpd *smtpd, struct sim_server *server, struct sim_tcp *tcp)
 {
     struct link *link = sim_server_link(server);
 
@@ -23,7 +23,7 @@ static void begin(struct smtpd *smtpd, struct sim_server *server, struct sim_tcp
 }
 
 /* What was said 250 to is handed over at once: the client may never hear of it. */
-static void harvest(struct smtpd *smtpd, struct sim_server *server)
+static void harvest(struct sim_smtpd *smtpd, struct sim_server *server)
 {
     for (size_t i = 0; i < server->mail_count; i++) {
         if (server->mails[i].taken) {
@@ -41,9 +41,9 @@ static void harvest(struct smtpd *smtpd, struct sim_server *server)
     }
 }
 
-void smtpd_service(void *context, struct sim_tcp *tcp, unsigned index, bool fresh)
+void sim_smtpd_service(void *context, struct sim_tcp *tcp, unsigned index, bool fresh)
 {
-    struct smtpd *smtpd = context;
+    struct sim_smtpd *smtpd = context;
     struct sim_server *server = &smtpd->servers[index];
     struct link *link = sim_server_link(server);
     const uint8_t *bytes;

@@ -1,8 +1,8 @@
 /* smtpd.h - the SMTP server of server.h behind the TCP of tcp.h: one dialogue a connection.
  *
- *     smtpd_init(&smtpd, &now_ms);
+ *     sim_smtpd_init(&smtpd, &now_ms);
  *     smtpd.taken = ...;                      what is done with a mail that was said 250 to
- *     lan.service = smtpd_service; lan.context = &smtpd;
+ *     lan.service = sim_smtpd_service; lan.context = &smtpd;
  */
 #ifndef TOCSIN_TESTS_SIM_SMTPD_H
 #define TOCSIN_TESTS_SIM_SMTPD_H
@@ -10,7 +10,7 @@
 #include "tests/sim/lan.h"
 #include "tests/sim/server.h"
 
-struct smtpd {
+struct sim_smtpd {
     const uint64_t *now_ms;
     struct sim_server servers[LAN_TCP_MAX];
     unsigned mails;        /* Taken so far. */
@@ -21,7 +21,7 @@ struct smtpd {
     void *context;
 };
 
-void smtpd_init(struct smtpd *smtpd, const uint64_t *now_ms);
-void smtpd_service(void *smtpd, struct sim_tcp *tcp, unsigned index, bool fresh);
+void sim_smtpd_init(struct sim_smtpd *smtpd, const uint64_t *now_ms);
+void sim_smtpd_service(void *smtpd, struct sim_tcp *tcp, unsigned index, bool fresh);
 
 #endif

@@ -103,7 +103,7 @@ static struct world {
     bool storms; /* Alerts may be counted, and come in digests. */
     struct nor nor;
     struct lan lan;
-    struct smtpd smtpd;
+    struct sim_smtpd smtpd;
     struct episode episodes[TROUBLES_MAX];
     unsigned episode_count;
     bool on[TROUBLE_KINDS];
@@ -745,10 +745,10 @@ static void world_begin(uint32_t seed)
     world->verbose = getenv("DAYS_VERBOSE") != NULL;
     world->in_hand = NOBODY;
     lan_init(&world->lan, &world->now_ms, seed);
-    smtpd_init(&world->smtpd, &world->now_ms);
+    sim_smtpd_init(&world->smtpd, &world->now_ms);
     world->smtpd.begins = dialogue_begins;
     world->smtpd.taken = mail_taken;
-    world->lan.service = smtpd_service;
+    world->lan.service = sim_smtpd_service;
     world->lan.context = &world->smtpd;
     plan_life(seed);
     world->storms = seed % 4 == 3;
