@@ -253,7 +253,6 @@ void probe_run(struct probe *probe,
     while (!session_done(&probe->session)) {
         uint64_t now_ms = posix_monotonic_ms();
         uint64_t until_ms;
-        size_t left = 0;
 
         if (session_poll(&probe->session, now_ms)) {
             continue;
@@ -263,10 +262,8 @@ void probe_run(struct probe *probe,
             smtp_quit(&probe->smtp, now_ms);
             continue;
         }
-        (void)link_rx_buf(link, &left);
         until_ms = session_deadline(&probe->session);
         until_ms = until_ms > now_ms ? until_ms - now_ms : 0;
-        link_posix_wait(&probe->posix, left == 0, NULL, 0,
-                        until_ms < INT32_MAX ? (int)until_ms : -1);
+        link_posix_wait(&probe->posix, true, NULL, 0, until_ms < INT32_MAX ? (int)until_ms : -1);
     }
 }

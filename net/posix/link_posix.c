@@ -98,6 +98,7 @@ static ssize_t receive(struct link_posix *link)
     got = recv(link->fd, link->rx + link->rx_size, sizeof link->rx - link->rx_size, 0);
     if (got > 0) {
         link->rx_size += (size_t)got;
+        link->rx_offered = false;
     }
     return got;
 }
@@ -428,6 +429,7 @@ static void rx_ack(struct link *base, size_t size)
 
     assert(size <= link->rx_size - link->rx_at);
     link->rx_at += size;
+    link->rx_offered = link->rx_offered && size == 0;
 }
 
 /* Throws away what has come; false: the far side has ended it, or nobody listens. */
@@ -546,11 +548,13 @@ const char *link_posix_address_text(const struct link_posix *link, size_t index,
 /* Adds what the link waits for; returns how many. *timeout_ms becomes shorter if need be. */
 static size_t add_waits(struct link_posix *link, bool want_rx, struct pollfd *out, int *timeout_ms)
 {
+    bool unread = want_rx && link->rx_at < link->rx_size;
     size_t count = 0;
 
-    if (link->state != link->told || (want_rx && link->rx_at < link->rx_size)) {
+    if (link->state != link->told || (unread && !link->rx_offered)) {
         *timeout_ms = 0; /* There is news already. */
     }
+    link->rx_offered = unread;
     if (link->state == LINK_RESOLVING) {
         out[count++] = (struct pollfd){.fd = link->resolver_fd, .events = POLLIN};
     } else if (link->state == LINK_CONNECTING) {
@@ -567,7 +571,7 @@ static size_t add_waits(struct link_posix *link, bool want_rx, struct pollfd *ou
         }
     } else if (link->state == LINK_OPEN || link->state == LINK_ENDED) {
         /* A socket that nothing is wanted of is left out: poll() would tell of its end for ever. */
-        short events = (short)((want_rx && link->state == LINK_OPEN ? POLLIN : 0) |
+        short events = (short)((want_rx && !unread && link->state == LINK_OPEN ? POLLIN : 0) |
                                (link->tx_at < link->tx_size ? POLLOUT : 0));
 
         if (events != 0) {

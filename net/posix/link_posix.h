@@ -11,8 +11,7 @@
  *     while (!session_done(&session)) {
  *         while (session_poll(&session, posix_monotonic_ms())) {
  *         }
- *         (void)link_rx_buf(link, &left);    what is left has no room with the session
- *         link_posix_wait(&posix, left == 0, NULL, 0, until session_deadline());
+ *         link_posix_wait(&posix, true, NULL, 0, until session_deadline());
  *     }
  *
  * link_close() waits up to 2 s if bytes are unsent or not acknowledged, which they are not after a
@@ -44,8 +43,9 @@ typedef bool link_posix_host(void *context, const char *name, uint32_t *address)
 struct link *link_posix_init(struct link_posix *link, link_posix_host *host, void *context);
 
 /* Waits until the link can go on, one of `count` descriptors in `more` is ready, or timeout_ms have
- * passed (negative: no limit), as poll(). want_rx: the reader has room for more, so bytes that are
- * there end it at once. So does a state that link_state() has not told yet, and EINTR. */
+ * passed (negative: no limit), as poll(). want_rx: the reader may take more. Bytes that are there
+ * end it at once, but not again while the reader leaves them all. So does a state that link_state()
+ * has not told yet, and EINTR. */
 void link_posix_wait(struct link_posix *link, bool want_rx, struct pollfd *more, size_t count,
                      int timeout_ms);
 

@@ -834,6 +834,7 @@ static void test_wait(void **state)
     int ends[2];
     uint64_t began_ms = posix_monotonic_ms();
     struct pollfd more[2];
+    size_t left;
 
     (void)state;
     assert_int_equal(pipe(ends), 0);
@@ -855,6 +856,25 @@ static void test_wait(void **state)
     assert_true(posix_monotonic_ms() - began_ms < 100);
     link_posix_wait(&posix, false, NULL, 0, 50);
     assert_in_range(posix_monotonic_ms() - began_ms, 45, 400);
+    link_posix_wait(&posix, true, NULL, 0, WAIT_MS);
+    assert_true(posix_monotonic_ms() - began_ms < 400);
+
+    /* Who leaves them all is not told again, whatever else comes; who takes some is. */
+    assert_int_equal(send(far, "56789", 5, 0), 5);
+    began_ms = posix_monotonic_ms();
+    link_posix_wait(&posix, true, NULL, 0, 100);
+    assert_in_range(posix_monotonic_ms() - began_ms, 95, 400);
+    link_rx_ack(link, 1);
+    began_ms = posix_monotonic_ms();
+    link_posix_wait(&posix, true, NULL, 0, WAIT_MS);
+    link_rx_ack(link, 3);
+    link_posix_wait(&posix, true, NULL, 0, WAIT_MS);
+    (void)link_rx_buf(link, &(size_t){0});
+    link_posix_wait(&posix, true, NULL, 0, WAIT_MS);
+    assert_true(posix_monotonic_ms() - began_ms < 100);
+    (void)link_rx_buf(link, &left);
+    assert_int_equal(left, 5);
+    link_rx_ack(link, 1);
 
     link_rx_ack(link, 4);
 
