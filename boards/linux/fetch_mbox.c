@@ -392,41 +392,96 @@ int fetch_mbox_commit(struct fetch_deliver *deliver, struct fetch_why *why)
 /* What stands in the file where the batch was to go. */
 struct found {
     uint32_t ours;    /* Lines "From ... DATE" of the batch, in its order. */
-    bool begins;      /* It begins as the batch would. */
-    bool foreign;     /* One that is another program's. */
+    bool foreign;     /* Something is another program's. */
     bool blank_end;   /* An empty line is at its end. */
     bool from_behind; /* Nothing, or another message, is behind it. */
+
+    uint8_t begun;   /* Of the first "From ", how much has come. */
+    uint8_t matched; /* Of the next one. */
+    bool taking;     /* One has come, and its line is taken. */
+    bool at_start;   /* It began the line. */
+    uint64_t length; /* Of the line in hand, so far. */
+    uint64_t last;   /* Of the line before. */
+    size_t used;
+    char line[FROM_BYTES];
 };
 
-static void look_at_line(struct found *found, const struct fetch_seen *seen, const char *line)
+/* Whether what follows "From " is a sender and a day, as in the first line of an mbox's message. */
+static bool is_separator(const char *line)
+{
+    static const char days[] = "Sun\0Mon\0Tue\0Wed\0Thu\0Fri\0Sat\0";
+
+    line += strcspn(line, " ");
+    line += strspn(line, " ");
+    for (const char *day = days; *day != '\0'; day += 4) {
+        if (strncmp(line, day, 3) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A line in which "From " stands is over. Another program may have appended its message right
+ * behind half a line of ours. */
+static void judge_line(struct found *found, const struct fetch_seen *seen)
 {
     char date[40];
     struct text text = text_begin(date, sizeof date);
-    size_t size = strlen(line);
 
-    if (strncmp(line, "From ", 5) != 0) {
-        found->foreign = found->foreign || (!found->begins && size > 0);
+    found->taking = false;
+    found->line[found->used] = '\0';
+    if (!found->at_start) {
+        found->foreign = found->foreign || is_separator(found->line);
         return;
     }
-    found->begins = true;
     if (found->ours < seen->batch_count) {
         add_date(&text, seen->batch[found->ours].unix_s);
     }
-    if (text.length > 0 && size > text.length && strcmp(line + size - text.length, date) == 0) {
+    if (text.length > 0 && found->used > text.length &&
+        strcmp(found->line + found->used - text.length, date) == 0) {
         found->ours++;
     } else {
         found->foreign = true;
     }
 }
 
-/* Reads from offset to the end of the batch, or of the file. Lines longer than any From_ line of
- * ours are cut. */
+static void look_at(struct found *found, const struct fetch_seen *seen, char c)
+{
+    static const char from[] = "From ";
+
+    if (found->begun < 5 && (c != '\n' || found->begun > 0)) {
+        found->foreign = found->foreign || c != from[found->begun];
+        found->begun++;
+    }
+    if (c == '\n') {
+        if (found->taking) {
+            judge_line(found, seen);
+        }
+        found->matched = 0;
+        found->last = found->length;
+        found->length = 0;
+        return;
+    }
+    if (found->taking && found->used < sizeof found->line - 1) {
+        found->line[found->used++] = c == '\0' ? ' ' : c;
+    }
+    found->length++;
+    found->matched = c == from[found->matched] ? (uint8_t)(found->matched + 1) : c == 'F';
+    if (found->matched == 5) {
+        found->matched = 0;
+        if (!found->taking || !found->at_start) {
+            found->taking = true;
+            found->at_start = found->length == 5;
+            found->used = 0;
+        }
+    }
+}
+
+/* Reads from offset to the end of the batch, or of the file. */
 static bool look(struct fetch_deliver *deliver, const struct fetch_seen *seen, struct found *found)
 {
-    char line[FROM_BYTES + 1];
-    size_t used = 0;
-    size_t last = 0; /* Length of the last whole line. */
     uint64_t end = seen->place.offset + seen->place.length;
+    char behind[5];
 
     memset(found, 0, sizeof *found);
     for (uint64_t at = seen->place.offset; at < end;) {
@@ -437,30 +492,21 @@ static bool look(struct fetch_deliver *deliver, const struct fetch_seen *seen, s
         if (count < 0) {
             return false;
         }
-        for (ssize_t i = 0; i < count; i++) {
-            char c = (char)deliver->buffer[i];
-
-            if (c == '\n') {
-                line[used] = '\0';
-                look_at_line(found, seen, line);
-                last = used;
-                used = 0;
-            } else if (used < sizeof line - 1) {
-                line[used++] = c == '\0' ? ' ' : c;
-            }
-        }
         if (count == 0) {
             break;
         }
+        for (ssize_t i = 0; i < count; i++) {
+            look_at(found, seen, (char)deliver->buffer[i]);
+        }
         at += (uint64_t)count;
     }
-    line[used] = '\0';
-    found->foreign =
-        found->foreign || (!found->begins && strncmp(line, "From ", used < 5 ? used : 5) != 0);
-    found->blank_end = used == 0 && last == 0;
+    if (found->taking && !found->at_start) {
+        judge_line(found, seen);
+    }
+    found->blank_end = found->length == 0 && found->last == 0;
     found->from_behind =
         deliver->mbox_size <= end ||
-        (pread(deliver->mbox, line, 5, (off_t)end) == 5 && memcmp(line, "From ", 5) == 0);
+        (pread(deliver->mbox, behind, 5, (off_t)end) == 5 && memcmp(behind, "From ", 5) == 0);
     return true;
 }
 
