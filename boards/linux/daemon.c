@@ -215,6 +215,7 @@ static void step(void)
     moved |= take_datagrams();
     moved |= app_poll(&device.app);
     if (moved) {
+        (void)flash_file_write(&board_host.file); /* What was taken survives this process. */
         return;
     }
     timeout_ms = app_sleep_ms_max(&device.app);

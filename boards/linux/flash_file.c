@@ -16,7 +16,6 @@
 #define MAGIC "tocsin device flash 1\nSee docs/flash-format.md.\n"
 #define TAKEN_OFFSET 512
 #define NO_BLOCK FLASH_SIZE_BYTES
-#define SECTOR_BYTES 512u /* The smallest of any disk. */
 #define OPEN_TRIES 100
 
 static int say(struct flash_file *file, const char *path, const char *what)
@@ -64,7 +63,7 @@ static int write_all(int fd, uint32_t address, const uint8_t *bytes, size_t size
     return 0;
 }
 
-/* The block that holds that address, in memory. */
+/* The block that holds that address, in memory, with what is still to be written. */
 static int load(struct flash_file *file, uint32_t address)
 {
     uint32_t at = address / FLASH_ERASE_BYTES * FLASH_ERASE_BYTES;
@@ -76,41 +75,50 @@ static int load(struct flash_file *file, uint32_t address)
     if (read_all(file->fd, at, file->block, sizeof file->block) < 0) {
         return E_IO;
     }
+    if (file->pending_size > 0 && file->pending_at - at < FLASH_ERASE_BYTES) {
+        memcpy(file->block + (file->pending_at - at), file->pending, file->pending_size);
+    }
     file->at = at;
     return 0;
 }
 
-static int sync_now(struct flash_file *file)
+int flash_file_write(struct flash_file *file)
 {
-    if (!file->lazy) {
-        file->dirty = false;
-        file->failed = file->failed || fdatasync(file->fd) < 0;
+    if (file->failed) {
+        return E_IO;
     }
-    return file->failed ? E_IO : 0;
+    if (file->pending_size > 0) {
+        if (write_all(file->fd, file->pending_at, file->pending, file->pending_size) < 0) {
+            return E_IO; /* Once there is room again, it can still be. */
+        }
+        file->pending_size = 0;
+        file->dirty = true;
+    }
+    return 0;
 }
 
 int flash_file_settle(struct flash_file *file)
 {
-    return file->dirty ? sync_now(file) : file->failed ? E_IO : 0;
+    if (flash_file_write(file) < 0) {
+        return E_IO;
+    }
+    if (file->dirty && !file->lazy) {
+        file->dirty = false;
+        file->failed = fdatasync(file->fd) < 0;
+    }
+    return file->failed ? E_IO : 0;
 }
 
-/* Writes; the order of sectors on the disk is that of the calls. The block in memory is read anew:
- * what comes back is what the file has. */
-static int store(struct flash_file *file, uint32_t address, const uint8_t *bytes, size_t size)
+/* Writes by itself, behind all that came before. */
+static int write_alone(struct flash_file *file, uint32_t address, const uint8_t *bytes, size_t size)
 {
-    uint32_t sector = address / SECTOR_BYTES;
-    bool within = (address + size - 1) / SECTOR_BYTES == sector;
-
     file->at = NO_BLOCK;
-    if ((!within || sector != file->sector) && flash_file_settle(file) < 0) {
+    if (flash_file_settle(file) < 0 || write_all(file->fd, address, bytes, size) < 0) {
         return E_IO;
     }
-    if (file->failed || write_all(file->fd, address, bytes, size) < 0) {
-        return E_IO;
-    }
-    file->sector = sector;
     file->dirty = true;
-    return within ? 0 : sync_now(file);
+    file->end = NO_BLOCK; /* Nothing goes on from here. */
+    return 0;
 }
 
 /* ---- struct flash ---- */
@@ -157,7 +165,19 @@ static int flash_program_bytes(const struct flash *flash, uint32_t address, cons
             return E_IO; /* NOR flash would not take it either. */
         }
     }
-    return store(file, address, bytes, size);
+    if (address != file->end || from == 0) {
+        if (flash_file_settle(file) < 0) {
+            return E_IO;
+        }
+    }
+    if (file->pending_size == 0) {
+        file->pending_at = address;
+    }
+    memcpy(file->pending + file->pending_size, bytes, size);
+    memcpy(file->block + from, bytes, size);
+    file->pending_size += (uint32_t)size;
+    file->end = address + (uint32_t)size;
+    return 0;
 }
 
 static int flash_erase(const struct flash *flash, uint32_t address)
@@ -169,7 +189,7 @@ static int flash_erase(const struct flash *flash, uint32_t address)
         return E_INVALID;
     }
     memset(erased, FLASH_ERASED, sizeof erased);
-    return store(file, address, erased, sizeof erased);
+    return write_alone(file, address, erased, sizeof erased);
 }
 
 static const struct flash shape = {
@@ -195,7 +215,7 @@ void flash_file_hold(struct flash_file *file)
 int flash_file_sync(struct flash_file *file)
 {
     file->lazy = false;
-    return sync_now(file);
+    return flash_file_settle(file);
 }
 
 /* ---- the first block ---- */
@@ -218,7 +238,8 @@ int flash_file_take(struct flash_file *file, uint64_t hash)
 
     put_u64(bytes, hash);
     put_u64(bytes + 8, ~hash);
-    return store(file, TAKEN_OFFSET, bytes, sizeof bytes) < 0 ? E_IO : flash_file_settle(file);
+    return write_alone(file, TAKEN_OFFSET, bytes, sizeof bytes) < 0 ? E_IO
+                                                                    : flash_file_settle(file);
 }
 
 /* ---- making one ---- */
@@ -230,7 +251,7 @@ static int write_seed(struct flash_file *file)
     struct journal journal;
     int error;
 
-    if (posix_random(id, sizeof id) < 0 || posix_random(seed, sizeof seed) < 0) {
+    if (posix_random(id, sizeof id) != 0 || posix_random(seed, sizeof seed) != 0) {
         return E_IO;
     }
     journal_mount(&journal, &file->flash, NULL);
@@ -419,6 +440,7 @@ int flash_file_open(struct flash_file *file, const char *path)
     file->flash = shape;
     file->flash.context = file;
     file->fd = -1;
+    file->end = NO_BLOCK;
     for (unsigned tries = 0; tries < OPEN_TRIES; tries++) {
         file->at = NO_BLOCK;
         file->fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -458,6 +480,8 @@ void flash_file_close(struct flash_file *file)
         file->fd = -1;
     }
     explicit_bzero(file->block, sizeof file->block);
+    explicit_bzero(file->pending, sizeof file->pending);
+    file->pending_size = 0;
     file->at = NO_BLOCK;
 }
 

@@ -392,8 +392,9 @@ def killed(case):
     mails = case.dovecot.wait(case.box, len(told))
     found = {}
     for mail in mails:
-        words = re.search(r"alert \d-\d{3} of the storm", mail.get_content())[0]
-        found.setdefault(words, set()).add(mail["Message-ID"])
+        words = re.search(r"alert \d-\d{3} of the storm", mail.get_content())
+        expect(words, f"a mail of another kind: {mail['Subject']}: {mail.get_content()}")
+        found.setdefault(words[0], set()).add(mail["Message-ID"])
     missing = [text for text in told if text not in found]
     expect(not missing, f"{len(missing)} of {len(told)} are missing: {missing[:5]}")
     case.stop(popen)

@@ -28,6 +28,7 @@
 #define CUTS_MAX 400
 #define EVENTS_MAX 2000
 #define SECTOR 512u
+#define CUT_TIMES 4
 
 static char folder[64];
 static char path[128];
@@ -346,6 +347,9 @@ static int queue_until_killed(int out)
         if (i % 3 == 0 && queue_remove(&queue, alert.sequence, QUEUE_ACCEPTED, 250) < 0) {
             return 2;
         }
+        if (flash_file_write(file) < 0) {
+            return 4;
+        }
         if (i % 3 != 0 && write(out, &alert.sequence, sizeof alert.sequence) < 0) {
             return 3;
         }
@@ -516,6 +520,7 @@ static void expect_told(size_t cut)
 {
     struct flash_file *file = opened();
     struct alert alert;
+    uint32_t later[4];
 
     assert_string_equal(file->notice, "");
     mount(file);
@@ -526,6 +531,21 @@ static void expect_told(size_t cut)
             assert_int_equal(queue_alert(&queue, events[i].size, &alert), 0);
             assert_false(alert.damaged);
         }
+    }
+    /* And what comes after a cut is there after the next start. */
+    for (size_t i = 0; i < 4; i++) {
+        alert = (struct alert){.severity = SEVERITY_CRITICAL};
+        memset(alert.text, 'Z', 100 * i);
+        assert_int_equal(queue_add(&queue, &alert, &(struct queue_how){.pending_mask = 1}), 0);
+        later[i] = alert.sequence;
+    }
+    flash_file_close(file);
+    file = opened();
+    mount(file);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(queue_alert(&queue, later[i], &alert), 0);
+        assert_false(alert.damaged);
+        assert_int_equal(strlen(alert.text), 100 * i);
     }
     flash_file_close(file);
 }
@@ -547,9 +567,11 @@ static void test_power_cut_between_syncs(void **state)
     records = true;
     record_alerts();
     records = false;
-    for (size_t cut = 0; cut <= event_count; cut += 1 + throw_dice() % 3) {
-        write_disk(from, cut);
-        expect_told(cut);
+    for (size_t cut = 0; cut <= event_count; cut++) {
+        for (unsigned times = 0; times < CUT_TIMES; times++) {
+            write_disk(from, cut);
+            expect_told(cut);
+        }
     }
     for (size_t i = 0; i < event_count; i++) {
         syncs += events[i].kind == EVENT_SYNC;
