@@ -81,7 +81,7 @@ static void field_value(const struct transcode_parser *parser, char *out, size_t
         if (!quoted && c == '(') {
             comment++;
         }
-        if (comment == 0 && (text.length > 0 || c > ' ' || c < 0)) {
+        if (comment == 0 && (text.length > 0 || (uint8_t)c > ' ')) {
             text_add_char(&text, strchr("\t\r\n", c) != NULL ? ' ' : c); /* NUL, too. */
         }
         if (escape && bytes[++i] != '\0' && comment == 0) {
