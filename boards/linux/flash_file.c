@@ -328,38 +328,6 @@ static mode_t mode_for(const char *path)
     return (stat_.st_mode & S_IWGRP) != 0 ? 0660 : 0600;
 }
 
-/* Two may do so at once: the first name counts. */
-static int make(struct flash_file *file, const char *path)
-{
-    char temporary[288];
-    int error = E_IO;
-
-    (void)text_print(temporary, sizeof temporary, "%s.%u", path, (unsigned)getpid());
-    (void)unlink(temporary);
-    file->fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (file->fd < 0) {
-        return say(file, path, "cannot be made");
-    }
-    if (fchmod(file->fd, mode_for(path)) < 0 || write_whole(file) < 0) {
-        error = say(file, path, "cannot be written");
-        (void)unlink(temporary);
-    } else if (link(temporary, path) == 0 || errno == EEXIST) {
-        (void)unlink(temporary);
-        sync_folder(path);
-        error = 0;
-    } else if (rename(temporary, path) == 0) { /* A file system without links. */
-        sync_folder(path);
-        error = 0;
-    } else {
-        error = say(file, path, "cannot be made");
-        (void)unlink(temporary);
-    }
-    flash_file_close(file);
-    return error;
-}
-
-/* ---- opening ---- */
-
 static int lock(struct flash_file *file, const char *path)
 {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -387,6 +355,37 @@ static bool still_named(const struct flash_file *file, const char *path)
     return fstat(file->fd, &opened) == 0 && stat(path, &named) == 0 &&
            opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
 }
+
+/* Under another name, which the next one takes up if this process is killed meanwhile. */
+static int make(struct flash_file *file, const char *path)
+{
+    char temporary[288];
+    int error;
+
+    (void)text_print(temporary, sizeof temporary, "%s.new", path);
+    file->fd = open(temporary, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    if (file->fd < 0) {
+        return say(file, path, "cannot be made");
+    }
+    error = lock(file, temporary);
+    if (error < 0 || !still_named(file, temporary)) {
+        flash_file_close(file);
+        return error; /* Somebody else makes it, or has. */
+    }
+    if (ftruncate(file->fd, 0) < 0 || fchmod(file->fd, mode_for(path)) < 0 ||
+        write_whole(file) < 0) {
+        error = say(file, path, "cannot be written");
+    } else if (link(temporary, path) < 0 && errno != EEXIST && rename(temporary, path) < 0) {
+        error = say(file, path, "cannot be made"); /* Not even where there are no links. */
+    } else {
+        sync_folder(path);
+    }
+    (void)unlink(temporary);
+    flash_file_close(file);
+    return error;
+}
+
+/* ---- opening ---- */
 
 static int put_aside(struct flash_file *file, const char *path)
 {

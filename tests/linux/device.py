@@ -84,6 +84,7 @@ class Case:
             "log": self.log,
             "syslog_port": self.syslog,
             "alert_boot": "no",
+            "alert_link": "no",
             "retry_min": 1,
             "retry_max": 2,
             "repeat_window": "off",
@@ -618,6 +619,80 @@ def spool(case):
                    input="Subject: another\n\nwords\n", timeout=CALL_S, stderr=subprocess.DEVNULL)
     case.open_way()
     expect("another" in case.subjects(2), "and so does a later one")
+    case.stop(popen)
+
+
+def traced(case, words, *inject):
+    """Runs a command under strace with faults; returns (exit code, standard output), -9 for a kill."""
+    strace = shutil.which("strace")
+    if strace is None:
+        raise Skip("strace is not installed")
+    options = [part for fault in inject for part in ("-e", f"inject={fault}")]
+    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}  # Which cannot be under a tracer.
+    done = subprocess.run([strace, "-f", "-o", "/dev/null", *options, *case.command(*words)], capture_output=True,
+                          text=True, timeout=CALL_S, env=environment)
+    return done.returncode, done.stdout
+
+
+@test
+def killed_at_each_call(case):
+    """kill -9 at each system call that writes or sends: what was said to be queued arrives, once or as the same mail."""
+    case.open_way()
+    told = []
+    for when in (1, 60, 128, 129, 130):  # While the flash file is being made.
+        traced(case, ("alert", "err", "x"), f"pwrite64:signal=KILL:when={when}")
+    case.call("queue")
+    expect([path.name for path in case.state.iterdir()] == ["device.flash"], list(case.state.iterdir()))
+    for call in ("pwrite64", "fdatasync", "sendto", "write", "connect"):
+        for when in range(1, 40):
+            text = f"killed at {call} {when}."
+            code, out = traced(case, ("alert", "err", text), f"{call}:signal=KILL:when={when}")
+            if "is queued" in out:
+                told.append(text)
+            if code == 0:
+                break
+            expect(code in (-9, 137), f"{call} {when}: exit code {code}: {out}")
+        expect(1 < when < 39, f"{call} was called {when - 1} times")
+    case.call("alert", "info", "the last one")
+    found = {}
+    for mail in case.dovecot.wait(case.box, len(told) + 1):
+        words = re.search(r"killed at \w+ \d+\.|the last one", mail.get_content())
+        expect(words, f"a mail of another kind: {mail.get_content()}")
+        found.setdefault(words[0], set()).add(mail["Message-ID"])
+    missing = [text for text in told if text not in found]
+    expect(not missing, f"{missing} are missing")
+    expect(all(len(ids) == 1 for ids in found.values()), f"each is one mail: {found}")
+
+
+@test
+def failing_disk(case):
+    """Each write or sync may fail: no alert is called queued that neither the flash nor the server has."""
+    case.open_way()
+    case.call("alert", "info", "a good start")
+    for fault in ("pwrite64:error=ENOSPC", "pwrite64:error=EIO", "fdatasync:error=EIO"):
+        for when in ("1+", "2+", "3+", "1", "2", "3", "4"):
+            text = f"{fault} {when}."
+            code, out = traced(case, ("alert", "err", text), f"{fault}:when={when}")
+            expect(code >= 0, f"{text}: ended by signal {-code}")
+            if code != 0:
+                continue
+            case.call("queue")
+            mails = case.dovecot.wait(case.box, 1)
+            waits = text in case.call("queue")[0]
+            expect(waits or any(text in mail.get_content() for mail in mails), f"{text}: called queued and is not: {out}")
+
+
+@test
+def mailboxes(case):
+    """The daemon reads a mailbox into a Maildir."""
+    maildir = case.folder / "Maildir"
+    case.open_way()
+    case.configure(deliver=f"maildir:{maildir}", pop3=f"{HOST}:{case.dovecot.pop3s}", pop3_tls="implicit",
+                   pop3_user=case.box, pop3_pass=case.dovecot.reader_password, poll=2)
+    popen = case.daemon()
+    case.call("alert", "err", "to be fetched")
+    expect(wait_for(lambda: any("to be fetched" in path.read_text() for path in maildir.glob("new/*")), 30),
+           f"it is in the Maildir: {case.log.read_text()}")
     case.stop(popen)
 
 
