@@ -216,8 +216,9 @@ static int open_top(struct spool *spool)
                                "everybody may write into this folder, so mails would not be safe "
                                "in it: chmod o-w, or set `spool` to another folder");
     }
+    /* A group stands for the program only if it came with the program. */
     if (geteuid() != 0 && status.st_uid != 0 && status.st_uid != geteuid() &&
-        status.st_gid != getegid()) {
+        (getegid() == getgid() || status.st_gid != getegid())) {
         return spool_fail_text(spool, E_INVALID, SPOOL_TOP, NULL,
                                "this folder belongs to another user, who could read the mails: "
                                "set `spool` to another one");

@@ -851,6 +851,19 @@ static void as_nobody(void)
     require(strstr(own.problem, "install -d") != NULL, 6);
 }
 
+/* Somebody of the same group made it before. */
+static void with_foreign_folder(void)
+{
+    struct spool own;
+    char name[128];
+
+    snprintf(name, sizeof name, "%s/foreign", base);
+    require(mkdir(name, 0770) == 0 && chown(name, 65533, 65534) == 0 && chmod(name, 0770) == 0, 1);
+    require(setgid(65534) == 0 && setuid(65534) == 0, 2);
+    require(spool_open(&own, name) == E_INVALID, 3);
+    require(strstr(own.problem, "belongs to another user") != NULL, 4);
+}
+
 static void test_limits(void **state)
 {
     (void)state;
@@ -859,6 +872,7 @@ static void test_limits(void **state)
     if (geteuid() == 0) {
         assert_int_equal(chmod(base, 0755), 0);
         in_child(as_nobody);
+        in_child(with_foreign_folder);
     }
 }
 
