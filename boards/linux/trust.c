@@ -8,9 +8,8 @@
  */
 #include "boards/linux/trust.h"
 
-#include "net/tls_private.h"
-
-#include <bearssl_hash.h>
+#include "net/digest.h"
+#include "net/text.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -49,8 +48,8 @@ struct search {
     size_t count;
     uint64_t unix_s;
     uint32_t bytes_left;
-    br_sha256_context *identity; /* Gets what tells the files apart; NULL: not wanted. */
-    bool any;                    /* Stop at the first certificate: is there one at all? */
+    struct digest_sha256 *identity; /* Gets what tells the files apart; NULL: not wanted. */
+    bool any;                       /* Stop at the first certificate: is there one at all? */
     bool seen;
 };
 
@@ -370,7 +369,6 @@ static bool take_file(struct search *search, int fd)
     size_t size = 0;
     bool end = false;
 
-    /* Of a file that is not looked into its marks are enough. */
     while (!end && !(search->any && search->seen)) {
         size_t done;
         ssize_t got = read(fd, window + size, WINDOW_BYTES - 1 - size);
@@ -400,7 +398,7 @@ static bool take_file(struct search *search, int fd)
 }
 
 /* One file or folder was found: of stat() what tells it from another, for the identity. */
-static void mark(br_sha256_context *identity, const char *path, const struct stat *status)
+static void mark(struct digest_sha256 *identity, const char *path, const struct stat *status)
 {
     const uint64_t marks[] = {
         (uint64_t)status->st_dev,          (uint64_t)status->st_ino,
@@ -408,8 +406,8 @@ static void mark(br_sha256_context *identity, const char *path, const struct sta
         (uint64_t)status->st_mtim.tv_nsec,
     };
 
-    br_sha256_update(identity, path, strlen(path) + 1);
-    br_sha256_update(identity, marks, sizeof marks);
+    digest_sha256_push(identity, path, strlen(path) + 1);
+    digest_sha256_push(identity, marks, sizeof marks);
 }
 
 /* Whether a folder's file is one to look into. Links by hashes only, as openssl rehash makes them,
@@ -524,7 +522,7 @@ static const char *usual_path(void)
 
 int trust_open(struct trust *trust, const char *path)
 {
-    br_sha256_context identity;
+    struct digest_sha256 identity;
     struct search search = {.trust = trust, .any = true, .bytes_left = TOTAL_BYTES};
     int result;
 
@@ -537,10 +535,10 @@ int trust_open(struct trust *trust, const char *path)
                    usual[0]);
         return E_MISSING;
     }
-    br_sha256_init(&identity);
+    digest_sha256_init(&identity);
     search.identity = &identity;
     result = visit_all(&search, trust->path);
-    br_sha256_out(&identity, trust->identity);
+    digest_sha256_end(&identity, trust->identity);
     if (result == 0 && !search.seen) {
         result = E_INVALID;
     }

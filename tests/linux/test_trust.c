@@ -1,7 +1,7 @@
 /* test_trust.c - anchors that are looked up in files while a chain is there, in whatever order.
  *
  * test_trust_certs.sh makes the certificates in a folder under the working directory. The chains go
- * straight into the X.509 engine that a TLS session has; one test is a whole handshake. */
+ * straight into the X.509 engine that a TLS session has. */
 #include "boards/linux/trust.h"
 
 #include "net/tls_private.h"
