@@ -187,7 +187,7 @@ static void multiply_p256(const struct tls_big *big, uint64_t *out, const uint64
         at[1] = tls_big_plus(at[1], m << 32, &carry);
         at[2] = tls_big_plus(at[2], m >> 32, &carry);
         at[3] = tls_big_plus(at[3], (uint64_t)high, &carry);
-        top += carry;
+        top += carry; /* 2 at most, which cannot carry twice: the word above is too small. */
         at[4] = tls_big_plus(at[4], (uint64_t)(high >> 64), &top);
     }
     reduce_4(big->modulus, out, t[4], t[5], t[6], t[7], top);
@@ -254,6 +254,7 @@ void tls_big_multiply(const struct tls_big *big, uint64_t *out, const uint64_t *
 bool tls_big_init(struct tls_big *big, const uint8_t *bytes, size_t size)
 {
     uint64_t inverse;
+    unsigned bit;
     size_t words;
 
     while (size > 0 && *bytes == 0) {
@@ -275,14 +276,11 @@ bool tls_big_init(struct tls_big *big, const uint8_t *bytes, size_t size)
     }
     big->inverse = 0 - inverse;
     /* From the highest power of two below the modulus by doubling. */
+    bit = 63 - (unsigned)__builtin_clzll(big->modulus[words - 1]);
     memset(big->one, 0, words * sizeof big->one[0]);
-    {
-        unsigned bit = 63 - (unsigned)__builtin_clzll(big->modulus[words - 1]);
-
-        big->one[words - 1] = (uint64_t)1 << bit;
-        for (; bit < 64; bit++) {
-            tls_big_add(big, big->one, big->one, big->one);
-        }
+    big->one[words - 1] = (uint64_t)1 << bit;
+    for (; bit < 64; bit++) {
+        tls_big_add(big, big->one, big->one, big->one);
     }
     /* 2^words in Montgomery's form, squared six times, is 2^(64 * words). */
     memcpy(big->square, big->one, words * sizeof big->one[0]);

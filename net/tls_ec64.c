@@ -96,9 +96,9 @@ enum {
 
 enum { OP_MUL = 1, OP_ADD, OP_SUB };
 
-#define MUL(out, a, b) OP_MUL << 12 | (out) << 8 | (a) << 4 | (b)
-#define ADD(out, a, b) OP_ADD << 12 | (out) << 8 | (a) << 4 | (b)
-#define SUB(out, a, b) OP_SUB << 12 | (out) << 8 | (a) << 4 | (b)
+#define MUL(out, a, b) (OP_MUL << 12 | (out) << 8 | (a) << 4 | (b))
+#define ADD(out, a, b) (OP_ADD << 12 | (out) << 8 | (a) << 4 | (b))
+#define SUB(out, a, b) (OP_SUB << 12 | (out) << 8 | (a) << 4 | (b))
 
 /* The sum of any two points, even of one with itself or with infinity (0 : 1 : 0), in projective
  * coordinates (Renes, Costello, Batina, "Complete addition formulas for prime order elliptic
