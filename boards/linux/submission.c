@@ -318,6 +318,9 @@ int submission_commit(struct submission *submission)
     if (error < 0) {
         return error;
     }
+    if (submission->params.header_recipients && seen->bad_addresses > 0) {
+        warn(submission, "a recipient in the header is no address, and gets nothing");
+    }
     take_header_recipients(submission);
     if (submission->error < 0) {
         return submission->error;
@@ -331,7 +334,8 @@ int submission_commit(struct submission *submission)
     mail->ret = copy(submission->params.ret);
     mail->envid = copy(submission->params.envid);
     mail->hub = submission->revaliases_hub[0] != '\0' ? strdup(submission->revaliases_hub) : NULL;
-    mail->flags = transcode_look_end(&submission->look);
+    mail->flags = transcode_look_end(&submission->look) |
+                  (seen->eight_bit ? (unsigned)TRANSCODE_EIGHT_BIT : 0);
     if (mail->from == NULL || mail->message_id == NULL) {
         return fail(submission, E_SPACE, "out of memory");
     }
