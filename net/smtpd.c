@@ -154,10 +154,13 @@ static bool decode_xtext(char *text)
         char c = *text;
 
         if (c == '+') {
-            if (hex_value(text[1]) < 0 || hex_value(text[2]) < 0) {
+            int high = hex_value(text[1]);
+            int low = high >= 0 ? hex_value(text[2]) : -1;
+
+            if (low < 0) {
                 return false;
             }
-            c = (char)(hex_value(text[1]) << 4 | hex_value(text[2]));
+            c = (char)(high * 16 + low);
             text += 2;
             if (c < ' ' || c > '~') {
                 return false; /* RFC 3461 4.4: an identifier is printable. */

@@ -269,6 +269,10 @@ static void parameters(void **state)
              "501 5.5.4 This parameter cannot be understood\r\n"
              "555 5.5.4 This parameter is not known\r\n"
              "555 5.5.4 This parameter is not known\r\n[eof]");
+    check("MAIL FROM:<a@b> ENVID=+G1\nMAIL FROM:<a@b> ENVID=+2a\nMAIL FROM:<a@b> ENVID=+39+2A\n",
+          HI "501 5.5.4 This parameter cannot be understood\r\n"
+             "501 5.5.4 This parameter cannot be understood\r\n[mail a@b ENVID=9*]" OK_MAIL
+             "[reset][eof]");
     check("MAIL FROM:<a@b>\nRCPT TO:<a@b> NOTIFY=NEVER,DELAY\nRCPT TO:<a@b> NOTIFY=\n"
           "RCPT TO:<a@b> ORCPT=x\nRCPT TO:<a@b> ENVID=x\n",
           HI "[mail a@b]" OK_MAIL "501 5.5.4 This parameter cannot be understood\r\n"
@@ -354,6 +358,26 @@ static void limits(void **state)
     assert_string_equal(f.log, "452 4.5.3 Too many recipients\r\n");
 }
 
+/* A mail has not ended while a byte of it has not been taken, even if the client has gone. */
+static void last_byte_first(void **state)
+{
+    static struct fixture f;
+    size_t size;
+
+    (void)state;
+    smtpd_init(&f.smtpd, "router1", 0);
+    feed(&f, "MAIL FROM:<a@b>\nRCPT TO:<c@d>\nDATA\n", 36);
+    assert_int_equal(smtpd_push(&f.smtpd, (const uint8_t *)"\n.\n", 3), 3);
+    smtpd_eof(&f.smtpd);
+    assert_int_equal(smtpd_event(&f.smtpd), SMTPD_NONE);
+    assert_memory_equal(smtpd_body_buf(&f.smtpd, &size), "\n", 1);
+    assert_int_equal(size, 1);
+    smtpd_body_ack(&f.smtpd, 1);
+    assert_int_equal(smtpd_event(&f.smtpd), SMTPD_END);
+    smtpd_reply(&f.smtpd, "250 2.0.0 queued");
+    assert_int_equal(smtpd_event(&f.smtpd), SMTPD_NONE);
+}
+
 /* A reply is one line, whatever is put into it. */
 static void replies(void **state)
 {
@@ -368,6 +392,7 @@ static void replies(void **state)
     smtpd_init(&smtpd, "router1", 0);
     smtpd_tx_ack(&smtpd, strlen(HI));
     assert_int_equal(smtpd_push(&smtpd, (const uint8_t *)"MAIL FROM:<>\n", 13), 13);
+    assert_int_equal(smtpd_push(&smtpd, (const uint8_t *)"RSET\n", 5), 0); /* An event waits. */
     assert_int_equal(smtpd_event(&smtpd), SMTPD_MAIL);
     smtpd_reply(&smtpd, line);
     bytes = smtpd_tx_buf(&smtpd, &size);
@@ -390,6 +415,7 @@ int main(void)
         cmocka_unit_test(body_of_any_bytes),
         cmocka_unit_test(limits),
         cmocka_unit_test(replies),
+        cmocka_unit_test(last_byte_first),
     };
 
     return cmocka_run_group_tests_name("smtpd", tests, NULL, NULL);
