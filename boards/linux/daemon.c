@@ -167,12 +167,15 @@ static void reload(void)
     reset(RESET_COMMAND);
 }
 
-static void take_signals(void)
+/* True: one came. */
+static bool take_signals(void)
 {
     uint64_t now_ms = posix_monotonic_ms();
+    bool any = false;
     int number;
 
     while ((number = device_signal()) != 0) {
+        any = true;
         if (number == SIGHUP && this_one.reload_ms == 0) {
             this_one.reload_ms = now_ms + RELOAD_MS_MAX;
         } else if ((number == SIGTERM || number == SIGINT) && this_one.stop_ms == 0) {
@@ -182,6 +185,7 @@ static void take_signals(void)
     if (this_one.reload_ms != 0 && (!in_session() || now_ms >= this_one.reload_ms)) {
         reload();
     }
+    return any;
 }
 
 static bool has_ended(void)
@@ -206,12 +210,11 @@ static void step(void)
     struct pollfd more[4];
     size_t count;
     uint32_t timeout_ms;
-    bool moved;
+    bool moved = take_signals();
 
-    take_signals();
     device_follow();
     children_poll(&this_one.children, now_ms, hold_mailbox());
-    moved = control_poll(&device.control, board.millis());
+    moved |= control_poll(&device.control, board.millis());
     moved |= take_datagrams();
     moved |= app_poll(&device.app);
     if (moved) {

@@ -105,6 +105,7 @@ static void step(bool waits)
     while (device_signal() != 0) {
         one_shot.stop_ms = one_shot.stopped ? one_shot.stop_ms : board.millis() + STOP_MS_MAX;
         one_shot.stopped = true;
+        waits = false;
     }
     device_follow();
     if (control_poll(&device.control, board.millis()) || app_poll(&device.app)) {

@@ -15,8 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SECRETS_MS 60000  /* Between two tries to get a password. */
-#define CLOCK_STEP_MS 500 /* Less is told by nobody's watch. */
+#define ORDER_BYTES_MAX 65536 /* Of a message to the device itself, as on a board. */
+#define SECRETS_MS 60000      /* Between two tries to get a password. */
+#define CLOCK_STEP_MS 500     /* Less is told by nobody's watch. */
 #define TAKE_STEP_MS 50
 #define YIELD_STEP_MS 1000
 
@@ -78,6 +79,9 @@ static void settle(struct config *config)
     copy_secret(config->auth_pass, file->auth_pass);
     copy_secret(config->auth_pass2, file->auth_pass2);
     copy_secret(config->pop3_pass, file->pop3_pass);
+    if (config->pop3_size_max == 0 || config->pop3_size_max > ORDER_BYTES_MAX) {
+        config->pop3_size_max = ORDER_BYTES_MAX; /* That key is about mail which is delivered. */
+    }
     config->sntp[0].host[0] = '\0'; /* The clock is the system's. */
     config->sntp[1].host[0] = '\0';
     config->dhcp = false;
