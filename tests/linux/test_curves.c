@@ -49,6 +49,20 @@ static const uint8_t signature_p384[] = {
     0x25, 0xEC, 0x1D, 0x7D, 0xA0, 0xA6, 0xEB, 0x8C, 0x9E, 0xBD, 0x69, 0xFE, 0x2A,
 };
 
+/* One by the key 1, whose point is the generator, over a hash that is its own r: then both
+ * multiples that are added are the same. With the key -1 they cancel out. */
+static const uint8_t hash_equal[] = {
+    0x74, 0xBD, 0x08, 0x1C, 0x45, 0x68, 0x0D, 0x60, 0xCE, 0x0C, 0x60, 0x47, 0x9E, 0xCF, 0xFC, 0x6F,
+    0xF1, 0x9A, 0x66, 0xED, 0x4A, 0x5E, 0x0F, 0xAF, 0x7F, 0xA2, 0xE1, 0xD2, 0xCB, 0x8B, 0xBF, 0x88,
+};
+static const uint8_t signature_equal[] = {
+    0x30, 0x44, 0x02, 0x20, 0x74, 0xBD, 0x08, 0x1C, 0x45, 0x68, 0x0D, 0x60, 0xCE, 0x0C,
+    0x60, 0x47, 0x9E, 0xCF, 0xFC, 0x6F, 0xF1, 0x9A, 0x66, 0xED, 0x4A, 0x5E, 0x0F, 0xAF,
+    0x7F, 0xA2, 0xE1, 0xD2, 0xCB, 0x8B, 0xBF, 0x88, 0x02, 0x20, 0x71, 0x18, 0x19, 0x31,
+    0x7F, 0xA5, 0x89, 0x99, 0x82, 0x26, 0xB3, 0xCD, 0xB2, 0x07, 0x45, 0x42, 0x97, 0x2A,
+    0x8F, 0xE7, 0x58, 0x92, 0x00, 0x5D, 0xFB, 0x6A, 0x1A, 0x46, 0xC3, 0x0B, 0xBE, 0x96,
+};
+
 static int set_up(void **state)
 {
     (void)state;
@@ -274,6 +288,23 @@ static void test_ecdsa(void **state)
     }
 }
 
+static void test_ecdsa_same_multiples(void **state)
+{
+    uint8_t point[65];
+    size_t size;
+    br_ec_public_key key = {BR_EC_secp256r1, point, sizeof point};
+    const unsigned char *order = theirs->order(BR_EC_secp256r1, &size);
+    uint8_t minus_one[32];
+
+    (void)state;
+    memcpy(point, theirs->generator(BR_EC_secp256r1, &size), sizeof point);
+    compare_verdicts(&key, hash_equal, 32, signature_equal, sizeof signature_equal, 1);
+    memcpy(minus_one, order, sizeof minus_one);
+    minus_one[31]--;
+    theirs->mulgen(point, minus_one, sizeof minus_one, BR_EC_secp256r1);
+    compare_verdicts(&key, hash_equal, 32, signature_equal, sizeof signature_equal, 0);
+}
+
 static void test_ecdsa_odd(void **state)
 {
     static const uint8_t hash[] = "a hash of some thirty-two bytes.";
@@ -401,6 +432,7 @@ int main(void)
         cmocka_unit_test_setup(test_x25519, set_up),
         cmocka_unit_test_setup(test_x25519_edges, set_up),
         cmocka_unit_test_setup(test_ecdsa, set_up),
+        cmocka_unit_test_setup(test_ecdsa_same_multiples, set_up),
         cmocka_unit_test_setup(test_ecdsa_odd, set_up),
         cmocka_unit_test_setup(test_rsa, set_up),
     };

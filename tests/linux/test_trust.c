@@ -265,6 +265,9 @@ static void test_orders(void **state)
             expect_good(chains[i], 3);
         }
     }
+    /* Of several of one name the one that leads on is taken at once. */
+    trust_only("old");
+    expect_good("leaf inter new new new new new cross", 3);
     trust_only("twin same new"); /* More of one name than there is room for. */
     assert_true(verify("leaf inter") == BR_ERR_X509_NOT_TRUSTED);
     trust_only("twin");
