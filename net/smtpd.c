@@ -21,6 +21,7 @@ enum smtpd_phase {
 enum body_state {
     BODY_LINE_START,
     BODY_LINE,
+    BODY_CR,     /* A CR waits: it is dropped if an LF follows. */
     BODY_DOT,    /* A dot began the line: stuffing, or the end. */
     BODY_DOT_CR, /* And a CR came behind it. */
 };
@@ -550,8 +551,12 @@ static void body_byte(struct smtpd *smtpd, char c)
         smtpd->body_state = BODY_DOT;
         return;
     }
-    if (smtpd->body_state == BODY_DOT_CR) {
-        put_body(smtpd, '\r'); /* It was no line end; the dot was stuffing. */
+    if (smtpd->body_state == BODY_DOT_CR || (smtpd->body_state == BODY_CR && c != '\n')) {
+        put_body(smtpd, '\r'); /* It was no line end; a dot was stuffing. */
+    }
+    if (c == '\r') {
+        smtpd->body_state = BODY_CR;
+        return;
     }
     put_body(smtpd, c);
     smtpd->body_state = c == '\n' ? BODY_LINE_START : BODY_LINE;

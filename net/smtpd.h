@@ -67,7 +67,9 @@ void smtpd_reply(struct smtpd *smtpd, const char *line);
 /* DATA, RESET, QUIT: takes the event off. */
 void smtpd_next(struct smtpd *smtpd);
 
-/* Body bytes, dots unstuffed, line ends as they came; size 0: none now. */
+/* Body bytes, dots unstuffed, lines ended by LF: in SMTP a CRLF is nothing else than a line end,
+ * and clients that write LF add a CRLF of their own at the end. Another CR is data. size 0: none
+ * now. */
 const uint8_t *smtpd_body_buf(struct smtpd *smtpd, size_t *size);
 void smtpd_body_ack(struct smtpd *smtpd, size_t size);
 

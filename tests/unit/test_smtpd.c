@@ -182,7 +182,7 @@ static void whole_dialogue(void **state)
     check("EHLO localhost\r\nMAIL FROM:<a@example.com> SIZE=120 BODY=8BITMIME\r\n"
           "RCPT TO:<b@example.com>\r\nDATA\r\nSubject: x\r\n\r\nText\r\n.\r\nQUIT\r\n",
           HI EHLO "[mail a@example.com SIZE=120 BODY=8BITMIME]" OK_MAIL
-                  "[rcpt b@example.com]" OK_RCPT GO "[end Subject: x\r\n\r\nText\r\n]" OK_END BYE
+                  "[rcpt b@example.com]" OK_RCPT GO "[end Subject: x\n\nText\n]" OK_END BYE
                   "[eof]");
     /* Lone line feeds, no greeting, two mails, no QUIT: what shell scripts write. */
     check("mail from:<>\nrcpt to:<root>\ndata\n\nA\n.\nMail From: <b@c>\nRcpt To: d@e\nData\n.\n",
@@ -203,9 +203,19 @@ static void dots(void **state)
     check("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n..\r\n...x\r\n.y\r\na.\r\n..\n.\rz\r\n. "
           "\r\n\r\n.\r\n",
           HI "[mail a@b]" OK_MAIL "[rcpt c@d]" OK_RCPT GO
-             "[end .\r\n..x\r\ny\r\na.\r\n.\n\rz\r\n \r\n\r\n]" OK_END "[eof]");
+             "[end .\n..x\ny\na.\n.\n\rz\n \n\n]" OK_END "[eof]");
     check("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nno end\r.\r\n.\nQUIT\n",
-          HI "[mail a@b]" OK_MAIL "[rcpt c@d]" OK_RCPT GO "[end no end\r.\r\n]" OK_END BYE "[eof]");
+          HI "[mail a@b]" OK_MAIL "[rcpt c@d]" OK_RCPT GO "[end no end\r.\n]" OK_END BYE "[eof]");
+}
+
+/* What Python's smtplib makes of bytes with lone LF, and CRs that end nothing. */
+static void line_ends(void **state)
+{
+    (void)state;
+    check("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nA: "
+          "b\n\ntext\n..\r\n\r\r\n\rx\r\r\r\ny\r\n.\r\r\n.\r\n",
+          HI "[mail a@b]" OK_MAIL "[rcpt c@d]" OK_RCPT GO
+             "[end A: b\n\ntext\n.\n\r\n\rx\r\r\ny\n\r\n]" OK_END "[eof]");
 }
 
 static void order_of_commands(void **state)
@@ -405,17 +415,12 @@ static void replies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole_dialogue),
-        cmocka_unit_test(dots),
-        cmocka_unit_test(order_of_commands),
-        cmocka_unit_test(unfinished),
-        cmocka_unit_test(paths),
-        cmocka_unit_test(parameters),
-        cmocka_unit_test(bad_lines),
-        cmocka_unit_test(body_of_any_bytes),
-        cmocka_unit_test(limits),
-        cmocka_unit_test(replies),
-        cmocka_unit_test(last_byte_first),
+        cmocka_unit_test(whole_dialogue),    cmocka_unit_test(dots),
+        cmocka_unit_test(line_ends),         cmocka_unit_test(order_of_commands),
+        cmocka_unit_test(unfinished),        cmocka_unit_test(paths),
+        cmocka_unit_test(parameters),        cmocka_unit_test(bad_lines),
+        cmocka_unit_test(body_of_any_bytes), cmocka_unit_test(limits),
+        cmocka_unit_test(replies),           cmocka_unit_test(last_byte_first),
     };
 
     return cmocka_run_group_tests_name("smtpd", tests, NULL, NULL);
