@@ -119,7 +119,7 @@ static int prepare_tls(struct fetch_work *work)
     uint8_t seed[RANDOM_SEED_BYTES];
 
     random_init(&work->random);
-    if (posix_random(seed, sizeof seed) < 0) {
+    if (posix_random(seed, sizeof seed) != 0) {
         return fetch_why(&work->why, EX_TEMPFAIL, "there are no random numbers");
     }
     random_seed(&work->random, seed, sizeof seed);
@@ -388,13 +388,22 @@ static int open_state(struct fetch_work *work)
     return 0;
 }
 
+/* A program that runs with more rights than its caller has would show him others' mail: with those
+ * of its group, only root is let on, without them. */
+static bool rights_are_own(void)
+{
+    gid_t group = getgid();
+
+    return (getuid() == 0 && setresgid(group, group, group) == 0) ||
+           (geteuid() == getuid() && getegid() == group);
+}
+
 int fetch_run(struct settings *settings, const struct fetch_options *options, struct maillog *log)
 {
     struct fetch_work *work;
     int code;
 
-    /* A program that runs with more rights than its caller has would show him others' mail. */
-    if (geteuid() != getuid() || getegid() != getgid()) {
+    if (!rights_are_own()) {
         print(STDERR_FILENO, "tocsin: these are not your mailboxes: write your own ~/.tocsinrc");
         return EX_NOPERM;
     }

@@ -188,6 +188,7 @@ static int put_quoted(struct fetch_deliver *deliver, const uint8_t *bytes, size_
 {
     int error = 0;
 
+    deliver->last = size > 0 ? bytes[size - 1] : deliver->last;
     while (size > 0 && error == 0) {
         const uint8_t *end;
         size_t run = 1;
@@ -236,6 +237,7 @@ int fetch_deliver_begin(struct fetch_deliver *deliver, uint32_t number, const ch
     deliver->begun = true;
     deliver->after_cr = false;
     deliver->from = 0;
+    deliver->last = '\n';
     deliver->buffered = 0;
     fetch_header_begin(&deliver->header);
     return deliver->kind == FETCH_MAILDIR ? fetch_maildir_begin(deliver, why) : 0;
@@ -272,10 +274,9 @@ int fetch_deliver_push(struct fetch_deliver *deliver, const uint8_t *bytes, size
 /* An mbox needs a line end before what follows. */
 static int end_mbox(struct fetch_deliver *deliver, struct fetch_why *why)
 {
-    bool in_line = deliver->from != 0;
     int error = put_held(deliver, why);
 
-    return error == 0 && in_line ? put(deliver, "\n", 1, why) : error;
+    return error == 0 && deliver->last != '\n' ? put(deliver, "\n", 1, why) : error;
 }
 
 int fetch_deliver_end(struct fetch_deliver *deliver, struct fetch_why *why)

@@ -54,6 +54,7 @@ struct fetch_deliver {
     bool begun;    /* A message is under way. */
     bool after_cr; /* Its last byte was a CR, which is held. */
     uint8_t from;  /* Of "From " at a line's start, how much has come; FROM_NONE. */
+    uint8_t last;  /* Byte, for an mbox. */
     char path[FETCH_PATH_BYTES];
     char host[64];
     const char *account; /* Borrowed. */

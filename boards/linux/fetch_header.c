@@ -39,9 +39,9 @@ static void name_end(struct fetch_header *header)
     }
     header->name[header->name_size] = '\0';
     header->left_out = is_volatile(header->name);
-    for (uint8_t i = 0; i < FETCH_FIELDS; i++) {
+    for (unsigned i = 0; i < FETCH_FIELDS; i++) {
         if (header->sizes[i] == 0 && text_equal_nocase(text_item(fields, i), header->name)) {
-            header->field = i;
+            header->field = (uint8_t)i;
         }
     }
     if (!header->left_out) {

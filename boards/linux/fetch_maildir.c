@@ -80,7 +80,7 @@ static void sweep(struct fetch_deliver *deliver)
 
 int fetch_maildir_open(struct fetch_deliver *deliver, struct fetch_why *why)
 {
-    int cur;
+    int cur = -1;
     int error;
 
     if (fetch_make_folder(deliver->path) < 0) {

@@ -515,9 +515,9 @@ int fetch_mbox_resolve(struct fetch_deliver *deliver, const struct fetch_seen *s
 {
     uint64_t end = seen->place.offset + seen->place.length;
     struct found found;
-    int error = open_mbox(deliver, false, why);
+    int error = seen->batch_count > 0 ? open_mbox(deliver, false, why) : 0;
 
-    if (error < 0 || deliver->mbox < 0) {
+    if (error < 0 || seen->batch_count == 0 || deliver->mbox < 0) {
         return error;
     }
     if (deliver->mbox_size <= seen->place.offset || !look(deliver, seen, &found)) {

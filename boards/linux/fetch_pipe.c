@@ -43,7 +43,7 @@ static void add_environment(const struct fetch_deliver *deliver)
 }
 
 /* The child: never returns. */
-static void run_child(const struct fetch_deliver *deliver, int output)
+__attribute__((noreturn)) static void run_child(const struct fetch_deliver *deliver, int output)
 {
     const char *const arguments[] = {"sh", "-c", deliver->path, NULL};
     sigset_t none;

@@ -412,7 +412,7 @@ int fetch_seen_open(struct fetch_seen *seen, int folder, const char *name, const
     seen->today = (uint32_t)(unix_s / 86400);
     *replaced = false;
     text_print(seen->name, sizeof seen->name, "%s.seen", name);
-    if (posix_random(&seen->seed, sizeof seen->seed) < 0) {
+    if (posix_random(&seen->seed, sizeof seen->seed) != 0) {
         return fetch_why(why, EX_TEMPFAIL, "there are no random numbers");
     }
     error = open_file(seen, why);

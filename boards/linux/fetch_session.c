@@ -73,6 +73,16 @@ static void take_size(struct fetch_work *work, uint32_t number, uint64_t octets)
     }
 }
 
+/* A line of a listing. */
+static void take_item(struct fetch_work *work, const struct pop3_event *event)
+{
+    if (event->verb == POP3_LIST_ALL) {
+        take_size(work, event->number, event->octets);
+    } else {
+        take_listed(work, event->number, event->uid);
+    }
+}
+
 static bool any_unnamed(const struct fetch_work *work)
 {
     for (uint32_t i = 0; i < work->count; i++) {
@@ -411,12 +421,8 @@ static bool take_events(struct fetch_work *work)
             if (work->leaves) {
                 stop(work);
             }
-        } else if (work->leaves) {
-            ; /* There is no room for more of the listing. */
-        } else if (event->verb == POP3_LIST_ALL) {
-            take_size(work, event->number, event->octets);
-        } else {
-            take_listed(work, event->number, event->uid);
+        } else if (!work->leaves) { /* For which there may be no room. */
+            take_item(work, event);
         }
         pop3_next(&work->pop3, work->now_ms);
     }

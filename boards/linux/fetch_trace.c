@@ -28,32 +28,33 @@ void fetch_trace(struct fetch_work *work, const char *arrow, const char *bytes, 
     (void)!write(STDERR_FILENO, line, text.length);
 }
 
+static bool begins(const char *line, size_t size, const char *word)
+{
+    return size >= strlen(word) && memcmp(line, word, strlen(word)) == 0;
+}
+
 /* What may be shown of a command line. In the login all is secret that is not known to be none. */
 static void show_command(struct fetch_work *work, const char *line, size_t size)
 {
-    static const char shown[] = "AUTH PLAIN \0PASS \0APOP \0"; /* And no more of them. */
-    static const char plain[] = "USER \0CAPA\0STLS\0QUIT\0*\0";
-    char masked[32];
-    struct text text = text_begin(masked, sizeof masked);
+    static const char *const plain[] = {"USER ", "CAPA", "STLS", "QUIT", "*"};
+    static const char *const masked[] = {"AUTH PLAIN ", "PASS ",
+                                         "APOP "}; /* And no more of them. */
+    char shown[32];
+    struct text text = text_begin(shown, sizeof shown);
+    bool open = pop3_stage(&work->pop3) != POP3_STAGE_AUTH;
 
-    if (pop3_stage(&work->pop3) != POP3_STAGE_AUTH) {
+    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
+        open = open || begins(line, size, plain[i]);
+    }
+    if (open) {
         fetch_trace(work, ">>> ", line, size);
         return;
     }
-    for (const char *word = plain; *word != '\0'; word += strlen(word) + 1) {
-        if (size >= strlen(word) && memcmp(line, word, strlen(word)) == 0) {
-            fetch_trace(work, ">>> ", line, size);
-            return;
-        }
-    }
-    for (const char *word = shown; *word != '\0'; word += strlen(word) + 1) {
-        if (size >= strlen(word) && memcmp(line, word, strlen(word)) == 0) {
-            text_add(&text, word);
-            break;
-        }
+    for (size_t i = 0; i < sizeof masked / sizeof masked[0]; i++) {
+        text_add(&text, begins(line, size, masked[i]) ? masked[i] : "");
     }
     text_add(&text, "********");
-    fetch_trace(work, ">>> ", masked, text.length);
+    fetch_trace(work, ">>> ", shown, text.length);
 }
 
 /* The lines of what is there: a turn is written, and acknowledged, as a whole; if not, the rest of
@@ -81,7 +82,7 @@ static void show(struct fetch_work *work, bool command, const char *bytes, size_
 static void traced_tx_ack(void *engine, size_t size, uint64_t now_ms)
 {
     struct fetch_work *work = owner(engine);
-    size_t there;
+    size_t there = 0;
     const char *bytes = (const char *)pop3_tx_buf(engine, &there);
 
     if (work->options->verbose) {
