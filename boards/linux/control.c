@@ -323,6 +323,15 @@ static void refuse(struct control *control, struct control_client *client, const
     answer(control, client, line, size);
 }
 
+static void tell_path(struct control *control, struct control_client *client)
+{
+    char lines[320];
+    size_t size = text_print(lines, sizeof lines, "%s\nok\n", control->path);
+
+    client->state = CONTROL_ANSWERING;
+    answer(control, client, lines, size);
+}
+
 static void begin_terminal(struct control *control, struct control_client *client)
 {
     if (!client->full) {
@@ -362,6 +371,8 @@ static void run(struct control *control, struct control_client *client)
         refuse(control, client, "no command");
     } else if (word_is(line, "console")) {
         begin_terminal(control, client);
+    } else if (word_is(line, "which")) {
+        tell_path(control, client);
     } else if (word_is(line, "yield")) {
         control->yield = control->yield || (client->full && !control->daemon);
         refuse(control, client, control->daemon ? "the daemon is running" : "soon");

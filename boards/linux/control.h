@@ -3,6 +3,7 @@
  * A client writes one line and reads the answer's lines, of which the last is `ok` or
  * `error: ...`. The line is one of the console's commands, or
  *     console     what follows are keys and what comes back is a terminal's, both ways
+ *     which       the answer is the path of its configuration
  *     yield       a one-shot process is to end soon, since the daemon wants the flash
  *
  * Commands that answer at once are answered at once, whoever else waits for a `test`. A client that
@@ -65,6 +66,7 @@ struct control {
     bool yield;     /* The daemon wants the flash. */
     uint32_t owner; /* User id of whoever may do all, as root may. */
     int listener;
+    const char *path; /* Of the configuration, for `which`. */
     char folder[256];
     struct control_client *current;  /* Its command runs now. */
     struct control_client *pending;  /* Its answer is still to come. */

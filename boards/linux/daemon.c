@@ -30,6 +30,7 @@
 static struct daemon {
     struct children children;
     struct maillog log;
+    int waiting;          /* The first process does, at the other end; -1: none. */
     int syslog;           /* -1: no port. */
     uint16_t syslog_port; /* What it is bound to; 0: nothing. */
     char syslog_address[CONFIG_HOST_BYTES];
@@ -229,6 +230,27 @@ static void step(void)
     device_wait(more, count, timeout_ms);
 }
 
+/* It stands: the terminal goes, and the one that waits for it. */
+static void let_go(void)
+{
+    int null;
+    const uint8_t good = EX_OK;
+
+    if (this_one.waiting < 0) {
+        return;
+    }
+    null = open("/dev/null", O_RDWR);
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && null >= 0; fd++) {
+        (void)dup2(null, fd);
+    }
+    if (null > STDERR_FILENO) {
+        (void)close(null);
+    }
+    (void)!write(this_one.waiting, &good, 1);
+    (void)close(this_one.waiting);
+    this_one.waiting = -1;
+}
+
 /* Until it is told to end; a reset begins again, with the same flash and the same clients' door. */
 static void run(void)
 {
@@ -241,6 +263,7 @@ static void run(void)
     device_start(this_one.cause);
     device.reloads = false;
     open_syslog();
+    let_go();
     children_init(&this_one.children, device.settings, posix_monotonic_ms());
     while (!has_ended()) {
         step();
@@ -271,6 +294,7 @@ static int begin(struct settings *settings)
     }
     control_init(&device.control, &device.app, true, flash_file_owner(&board_host.file));
     device.control.log_line = log_line;
+    device.control.path = settings->path;
     device.control.settle = device_settle;
     this_one.children.log = say;
     this_one.syslog = -1;
@@ -340,21 +364,6 @@ static int leave_terminal(int *code)
     return ends[1];
 }
 
-static void let_go(int waiting)
-{
-    int null = open("/dev/null", O_RDWR);
-    const uint8_t good = EX_OK;
-
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && null >= 0; fd++) {
-        (void)dup2(null, fd);
-    }
-    if (null > STDERR_FILENO) {
-        (void)close(null);
-    }
-    (void)!write(waiting, &good, 1);
-    (void)close(waiting);
-}
-
 int device_daemon(struct settings *settings, bool foreground)
 {
     int waiting = -1;
@@ -378,9 +387,7 @@ int device_daemon(struct settings *settings, bool foreground)
     maillog_open(&this_one.log, "tocsin", settings->config.log);
     this_one.log.terminal = foreground && isatty(STDERR_FILENO);
     write_pid();
-    if (waiting >= 0) {
-        let_go(waiting);
-    }
+    this_one.waiting = waiting;
     run();
     end();
     return EX_OK;

@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -191,6 +192,7 @@ static int run_here(struct settings *settings, const char *line)
     one_shot.reply.code = EX_TEMPFAIL;
     control_init(&device.control, &device.app, false, owner);
     device.control.own_line = own_line;
+    device.control.path = settings->path;
     device.control.log_line = log_line;
     device.control.settle = device_settle;
     board_host.reset = ends_here;
@@ -246,8 +248,23 @@ static int cannot_ask(const struct settings *settings)
 {
     int code = errno == EACCES || errno == EPERM ? EX_NOPERM : EX_UNAVAILABLE;
 
-    reply_complain("%s/" CONTROL_FILE ": %s", settings->config.state, strerror(errno));
+    reply_complain("%s/" CONTROL_FILE ": %s%s", settings->config.state, strerror(errno),
+                   code == EX_NOPERM ? DEVICE_WHO_MAY : "");
     return code;
+}
+
+/* A test is one of the configuration that the daemon has, whatever file was named here. */
+static void tell_whose(const struct settings *settings)
+{
+    struct reply which = {.quiet = true};
+    struct stat here, there;
+
+    if (reply_ask(&which, settings->config.state, "which") == 0 && which.ok &&
+        stat(settings->path, &here) == 0 &&
+        (stat(which.text, &there) < 0 || here.st_dev != there.st_dev ||
+         here.st_ino != there.st_ino)) {
+        reply_complain("the daemon answers, by its own configuration: %s", which.text);
+    }
 }
 
 int device_command(struct settings *settings, const char *line)
@@ -258,6 +275,9 @@ int device_command(struct settings *settings, const char *line)
 
     (void)signal(SIGPIPE, SIG_IGN);
     line += strspn(line, " \t");
+    if (word_is(line, "test")) {
+        tell_whose(settings);
+    }
     do {
         int error;
         int code;

@@ -258,10 +258,7 @@ static int take_flash(uint32_t wait_ms)
     if (error < 0) {
         int code = exit_code(error);
 
-        reply_complain("%s%s", board_host.file.problem,
-                       code == EX_NOPERM ? "; root may, and others if the program is installed "
-                                           "set-group-id with the group of its folder"
-                                         : "");
+        reply_complain("%s%s", board_host.file.problem, code == EX_NOPERM ? DEVICE_WHO_MAY : "");
         return code;
     }
     if (board_host.file.notice[0] != '\0') {

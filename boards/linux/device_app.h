@@ -23,6 +23,8 @@ enum device_kind {
 };
 
 #define DEVICE_FLASH_FILE "device.flash"
+#define DEVICE_WHO_MAY \
+    "; root may, and others if the program is installed set-group-id with the group of its folder"
 #define SEVERITY_OF_LOG 6 /* Information: what is worse becomes an alert, if syslog comes back. */
 
 /* One a process. */

@@ -94,6 +94,9 @@ void reply_line(struct reply *reply, const char *line)
         reply->ended = true;
         reply->ok = true;
         reply->code = reply->in_ram ? EX_TEMPFAIL : EX_OK;
+    } else if (reply->quiet) {
+        reply->ended = text_starts_nocase(line, "error: ");
+        (void)text_copy(reply->text, sizeof reply->text, line);
     } else if (text_starts_nocase(line, "error: ")) {
         reply->ended = true;
         reply->code = meaning(line + strlen("error: "));

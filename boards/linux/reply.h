@@ -9,10 +9,12 @@
 #include <stdint.h>
 
 struct reply {
+    bool quiet; /* Its line goes to `text` and not to a person. */
     bool begun, ended, ok;
     bool in_ram;    /* The alert is in memory only. */
     uint32_t alert; /* Number of the alert that was queued; 0: none. */
     int code;       /* What to exit with, once ended. */
+    char text[256];
 };
 
 /* One line of it: to standard output; an error, without "error: ", to standard error. The last

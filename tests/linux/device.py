@@ -129,9 +129,10 @@ class Case:
     def command(self, *words, file=None):
         return [str(self.servers.program), "-C", str(file or self.file), *words]
 
-    def call(self, *words, code=0, given=None, **more):
+    def call(self, *words, code=0, given=None, file=None, **more):
         """Runs it to its end; returns (standard output, standard error)."""
-        done = subprocess.run(self.command(*words), input=given, capture_output=True, text=True, timeout=CALL_S, **more)
+        done = subprocess.run(self.command(*words, file=file), input=given, capture_output=True, text=True,
+                              timeout=CALL_S, **more)
         if code is not None:
             expect(done.returncode == code,
                    f"{words}: exit code {done.returncode}, not {code}: {done.stdout}{done.stderr}")
@@ -151,7 +152,7 @@ class Case:
             return self.ask("help").endswith("ok\n")
         expect(wait_for(answers, 10), "the daemon answers")
 
-    def ask(self, line, shutdown=False):
+    def ask(self, line):
         """Over the socket, as any program could."""
         try:
             with self.connect() as client:
@@ -317,10 +318,14 @@ def daemon(case):
     subprocess.run(["logger", "-n", "127.0.0.1", "-P", str(case.syslog), "--udp", "-p", "daemon.err", "-t", "smartd",
                     "by logger: disk 2 fails"], check=True, timeout=20)
     case.expect_mails("by the daemon", "by logger: disk 2 fails")
-    out, _ = case.call("test")
-    expect(re.search(r"^  accepted +ok ", out, re.MULTILINE), out)
+    out, err = case.call("test")
+    expect(re.search(r"^  accepted +ok ", out, re.MULTILINE) and err == "", out + err)
+    other = case.folder / "other.conf"
+    shutil.copy(case.file, other)
+    _, err = case.call("test", file=other)
+    expect(f"by its own configuration: {case.file}" in err, err)
     out, _ = case.call("status")
-    expect(f"syslog   port {case.syslog}, received 1, taken 1" in out and "accepted 3" in out, out)
+    expect(f"syslog   port {case.syslog}, received 1, taken 1" in out and "accepted 4" in out, out)
     out, _ = case.call("log")
     expect("alert 2 from 127.0.0.1: error: by logger" in out and "accepted by" in out, out)
     expect(case.logged("accepted by"), "the log file has it")
@@ -334,12 +339,14 @@ def background(case):
     """Without -f it returns once it stands; a second one is refused; a bad start is told at once."""
     case.open_way()
     case.call("daemon")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"<11>smartd: at once", ("127.0.0.1", case.syslog))
     expect(case.ask("help").endswith("ok\n"), "it answers as soon as the command is over")
     _, err = case.call("daemon", "-f", code=EX_TEMPFAIL)
     expect("running already: process" in err, err)
     pid = int(re.search(r"process (\d+)", err)[1])
     case.call("alert", "err", "in the background")
-    case.expect_mails("in the background")
+    case.expect_mails("at once", "in the background")
     os.kill(pid, signal.SIGTERM)
     expect(wait_for(lambda: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text(), 10),
            "SIGTERM ends it")
@@ -367,7 +374,7 @@ def killed(case):
     """kill -9 at random moments, with alerts coming from commands all the while: what a command called queued
     arrives, and what arrives twice is the same mail."""
     case.open_way()
-    told, stop = [], threading.Event()
+    told, failed, stop = [], [], threading.Event()
 
     def feed(thread):
         number = 0
@@ -380,7 +387,6 @@ def killed(case):
             elif done.returncode != -9:
                 failed.append(f"{done.returncode}: {done.stderr}")
 
-    failed = []
     threads = [threading.Thread(target=feed, args=(number,)) for number in range(2)]
     popen = case.daemon()
     for thread in threads:
