@@ -12,6 +12,9 @@ LWIP_DIR ?=
 BEARSSL_DIR ?=
 MUSL_DIR ?=
 ARCH ?= $(patsubst armv7l,armv7,$(shell uname -m))
+DESTDIR ?=
+PREFIX ?= /usr
+FORCE ?=
 DEPS ?= yes
 FUZZ_SECONDS ?= 60
 FUZZ ?=
@@ -39,8 +42,8 @@ cmake_build = tools/cmake-build.sh $(1) '$(2)' $(JOBS) $(3) $(SOURCES)
 
 export BOARDS BOARD JOBS
 
-.PHONY: help deps sources peers board run check firmware firmwares config tools linux host fuzz fuzzers \
-    bench docs size lint format clean distclean
+.PHONY: help deps sources peers board run check firmware firmwares config tools linux install deb host \
+    fuzz fuzzers bench docs size lint format clean distclean
 
 help: ## this list
 	@echo "Tocsin: mail alerts from bare metal. Targets:"
@@ -52,6 +55,7 @@ help: ## this list
 	@echo "    IMAGE=file           where make config writes; build/BOARD/flash.img"
 	@echo "    INTERACTIVE=1        make run leaves the board's console to you"
 	@echo "    ARCH=$(ARCH)          make linux, deb: one of: $(shell tools/compiler.sh); or all"
+	@echo "    DESTDIR=, PREFIX=$(PREFIX)  make install: where to"
 	@echo "    LWIP_DIR=, BEARSSL_DIR=, MUSL_DIR=   own checkouts instead of the fetched sources"
 	@echo "    DEPS=no              do not look for missing packages, sources and servers"
 	@echo "    ONLY='stage ...'     make check: these stages only (ONLY=list names them)"
@@ -97,10 +101,21 @@ ifneq ($(DEPS),no)
 	@$(PYTHON) tools/deps.py packages sources musl $(ARCHS:%=cross-%) $(DEPS_SOURCES)
 endif
 	@for arch in $(ARCHS); do \
+	    test build/linux-$$arch/CMakeCache.txt -nt boards/linux/toolchain.cmake || \
+	        rm -f build/linux-$$arch/CMakeCache.txt; \
 	    tools/musl.sh $$arch $(JOBS) '$(MUSL)' && \
 	    $(call cmake_build,linux-$$arch,tocsin-linux,-DTOCSIN_LINUX=ON -DTOCSIN_ARCH=$$arch \
 	        -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/boards/linux/toolchain.cmake) && \
 	    $(PYTHON) tools/size.py --line linux-$$arch || exit 1; \
+	done
+
+install: ## the Linux program, as sendmail too: DESTDIR= PREFIX=/usr; build it first
+	@test -x build/linux-$(ARCH)/tocsin || { echo "make install: first make linux ARCH=$(ARCH)" >&2; exit 1; }
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' FORCE='$(FORCE)' tools/install.sh build/linux-$(ARCH)/tocsin
+
+deb: linux ## build/tocsin_VERSION_ARCH.deb, which takes the place of a mail-transport-agent
+	@for arch in $(ARCHS); do \
+	    BEARSSL='$(BEARSSL)' MUSL='$(MUSL)' tools/deb.sh $$arch || exit 1; \
 	done
 
 tools: sources ## build/tools: flash images, keys, signed orders

@@ -46,6 +46,8 @@ for folder in $folders; do
     sources="$sources $musl/src/$folder"
 done
 build() {
+    # musl's own make knows an ARCH as well.
+    unset ARCH MAKEFLAGS MFLAGS
     cd "$target" &&
         "$musl/configure" --prefix="$PWD" --disable-shared --disable-wrapper \
             --enable-optimize=size --target="$("$cc" -dumpmachine)" CC="$cc" AR=ar RANLIB=ranlib \

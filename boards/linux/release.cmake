@@ -5,11 +5,12 @@
 set(CMAKE_BUILD_TYPE "")
 # No exceptions pass through C, so nothing is needed to unwind a stack.
 set(code -Os -ffunction-sections -fdata-sections -fno-common
-    -fno-unwind-tables -fno-asynchronous-unwind-tables -fstack-protector-strong)
+    -fno-unwind-tables -fno-asynchronous-unwind-tables
+    -fstack-protector --param=ssp-buffer-size=4)
 if(CMAKE_C_COMPILER_ID STREQUAL GNU)
-  # Fat objects, so that tools/size.py can tell whose code it is. Without moving what does not change
-  # in a loop, which takes registers, the code is smaller.
-  list(APPEND code -flto -fno-move-loop-invariants)
+  # Fat objects, so that tools/size.py can tell whose code it is. Without these passes the code is
+  # smaller.
+  list(APPEND code -flto -fno-move-loop-invariants -fno-tree-sra -fno-tree-tail-merge)
   add_compile_options(-ffat-lto-objects)
   add_link_options(-flto-partition=one)
 endif()

@@ -28,20 +28,22 @@ execute_process(COMMAND ${compiler} -print-file-name=include
 set(CMAKE_C_FLAGS_INIT "-nostdinc -isystem ${musl}/include -isystem ${headers}")
 
 # A program that can be loaded anywhere, so that an attacker cannot know where its code is. Not on
-# MIPS, where such code is larger; there the soft-float ABI is for the many routers without an FPU.
+# MIPS, where such code is a tenth larger; there the soft-float ABI is for the many routers without an FPU.
 if(TOCSIN_ARCH MATCHES "^mips")
   string(APPEND CMAKE_C_FLAGS_INIT " -fno-pie -msoft-float")
   set(kind "-static -no-pie")
 else()
   string(APPEND CMAKE_C_FLAGS_INIT " -fPIE")
-  set(kind "-static-pie")
+  # What GCC's -static-pie stands for, which it does not know on all processors.
+  set(kind "-static -Wl,-pie,--no-dynamic-linker,-z,text")
 endif()
 if(TOCSIN_ARCH STREQUAL x86_64)
   # The other linkers do not know this yet.
   string(APPEND kind " -Wl,-z,pack-relative-relocs")
 endif()
+set(TOCSIN_LIBC ${musl}/lib/libc.a)
 set(CMAKE_EXE_LINKER_FLAGS_INIT "-nostdlib ${kind} ${musl}/lib/start.o")
-set(CMAKE_C_STANDARD_LIBRARIES_INIT "-Wl,--start-group ${musl}/lib/libc.a -lgcc -Wl,--end-group")
+set(CMAKE_C_STANDARD_LIBRARIES_INIT "-Wl,--start-group ${TOCSIN_LIBC} -lgcc -Wl,--end-group")
 
 # Bytes of code, constants and first values of variables, at most (tools/size.py).
 set(TOCSIN_LIMIT_x86_64 250000)
