@@ -323,6 +323,13 @@ int mailer_session(struct mailer *mailer, char *why, size_t why_size)
                              mailer->server.endpoint->host);
             return E_TRANSIENT;
         }
+        if (mailer->session.phase == SESSION_CLOSE) {
+            /* Our goodbye is on its way. Nobody waits for the server's, or for its delayed
+             * acknowledgement. */
+            (void)session_poll(&mailer->session, now_ms);
+            link_close(mailer->link);
+            break;
+        }
         if (!step(mailer, now_ms)) {
             uint64_t until_ms = session_deadline(&mailer->session);
 

@@ -21,10 +21,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define STAGGER_MS 250        /* RFC 8305 5: Connection Attempt Delay. */
-#define CLOSE_MS_MAX 2000     /* For unsent bytes to leave, and the far side to take them. */
-#define CLOSE_STEP_MS 10      /* No event tells that the last byte was acknowledged. */
-#define CLOSE_DISCARDS_MAX 64 /* Reads of what nobody wants any more. */
+#define STAGGER_MS 250         /* RFC 8305 5: Connection Attempt Delay. */
+#define CLOSE_MS_MAX 2000      /* For unsent bytes to leave, and the far side to take them. */
+#define CLOSE_UNACKED_MAX 1024 /* So much is left to the kernel: a goodbye is not waited for. */
+#define CLOSE_STEP_MS 10       /* No event tells that the last byte was acknowledged. */
+#define CLOSE_DISCARDS_MAX 64  /* Reads of what nobody wants any more. */
 
 static struct link_posix *self(struct link *link)
 {
@@ -452,8 +453,9 @@ static void linger(struct link_posix *link)
     uint64_t now_ms;
 
     push(link);
-    while (link->fd >= 0 && (now_ms = posix_monotonic_ms()) < end_ms &&
-           (link->tx_at < link->tx_size || (kernel_unacked(link) > 0 && listening))) {
+    while (
+        link->fd >= 0 && (now_ms = posix_monotonic_ms()) < end_ms &&
+        (link->tx_at < link->tx_size || (kernel_unacked(link) > CLOSE_UNACKED_MAX && listening))) {
         bool unsent = link->tx_at < link->tx_size;
         struct pollfd ready = {
             .fd = link->fd, .events = (short)((unsent ? POLLOUT : 0) | (listening ? POLLIN : 0))};
