@@ -72,7 +72,7 @@ static enum reset_cause reset_cause(void)
 
 static const char *reset_detail(void)
 {
-    return "";
+    return board_host.detail;
 }
 
 __attribute__((noreturn)) static void reset(enum reset_cause why)

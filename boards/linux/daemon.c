@@ -251,14 +251,47 @@ static void let_go(void)
     this_one.waiting = -1;
 }
 
+static void on_crash(int number)
+{
+    flash_file_crashed(&board_host.file, number);
+    (void)raise(number); /* The handler is not in force any more. */
+}
+
+/* Nobody else's handlers are replaced: a sanitizer has its own. */
+static void catch_crashes(void)
+{
+    static const int numbers[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+    const struct sigaction action = {.sa_handler = on_crash, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction before;
+
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL) {
+            (void)sigaction(numbers[i], &action, NULL);
+        }
+    }
+}
+
+/* How the process before this one ended. */
+static enum reset_cause last_end(void)
+{
+    int number = flash_file_crash(&board_host.file);
+
+    if (number == 0) {
+        return RESET_POWER_ON;
+    }
+    (void)text_print(board_host.detail, sizeof board_host.detail, "signal %u", (unsigned)number);
+    return RESET_FAULT;
+}
+
 /* Until it is told to end; a reset begins again, with the same flash and the same clients' door. */
 static void run(void)
 {
-    this_one.cause = RESET_POWER_ON;
+    this_one.cause = last_end();
     if (setjmp(this_one.reset) != 0) {
         control_close_clients(&device.control);
         device_end();
         this_one.cause = RESET_COMMAND;
+        board_host.detail[0] = '\0';
     }
     device_start(this_one.cause);
     device.reloads = false;
@@ -386,6 +419,7 @@ int device_daemon(struct settings *settings, bool foreground)
     }
     maillog_open(&this_one.log, "tocsin", settings->config.log);
     this_one.log.terminal = foreground && isatty(STDERR_FILENO);
+    catch_crashes();
     write_pid();
     this_one.waiting = waiting;
     run();

@@ -15,6 +15,7 @@
 /* The first block: a line for people, and the hash with its complement. */
 #define MAGIC "tocsin device flash 1\nSee docs/flash-format.md.\n"
 #define TAKEN_OFFSET 512
+#define CRASH_OFFSET 528 /* The number of a signal and its complement. */
 #define NO_BLOCK FLASH_SIZE_BYTES
 #define OPEN_TRIES 100
 
@@ -240,6 +241,26 @@ int flash_file_take(struct flash_file *file, uint64_t hash)
     put_u64(bytes + 8, ~hash);
     return write_alone(file, TAKEN_OFFSET, bytes, sizeof bytes) < 0 ? E_IO
                                                                     : flash_file_settle(file);
+}
+
+void flash_file_crashed(const struct flash_file *file, int number)
+{
+    const uint8_t bytes[2] = {(uint8_t)number, (uint8_t)~number};
+
+    (void)!pwrite(file->fd, bytes, sizeof bytes, CRASH_OFFSET);
+}
+
+int flash_file_crash(struct flash_file *file)
+{
+    static const uint8_t none[2] = {FLASH_ERASED, FLASH_ERASED};
+    uint8_t bytes[2];
+
+    if (flash_read(&file->flash, CRASH_OFFSET, bytes, sizeof bytes) < 0 ||
+        (bytes[0] ^ bytes[1]) != 0xFF) {
+        return 0;
+    }
+    (void)write_alone(file, CRASH_OFFSET, none, sizeof none);
+    return bytes[0];
 }
 
 /* ---- making one ---- */

@@ -51,6 +51,11 @@ struct flash_file {
 MUST_CHECK int flash_file_open(struct flash_file *file, const char *path);
 void flash_file_close(struct flash_file *file);
 
+/* For a handler of a fatal signal: keeps its number for the next process, which is told it once; 0:
+ * the last one did not end so. */
+void flash_file_crashed(const struct flash_file *file, int number);
+int flash_file_crash(struct flash_file *file);
+
 /* User id of its owner. */
 uint32_t flash_file_owner(const struct flash_file *file);
 

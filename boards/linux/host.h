@@ -14,6 +14,7 @@ struct host {
     struct flash_file file;
     uint64_t start_ms; /* Of the monotonic clock, when the app was started. */
     enum reset_cause cause;
+    char detail[16]; /* "signal 11"; "": nothing. */
     int (*getc)(void);
     void (*write)(const char *text, size_t size);
     void (*reset)(enum reset_cause why) __attribute__((noreturn));

@@ -417,6 +417,24 @@ def killed(case):
 
 
 @test
+def crashed(case):
+    """A daemon that died of a fault says so when it is started again."""
+    case.open_way()
+    case.configure(alert_boot="yes")
+    popen = case.daemon()
+    case.call("crash", "now", code=EX_TEMPFAIL)
+    expect(popen.wait(10) < 0, "it died of a signal")
+    popen = case.daemon()
+    mails = case.dovecot.wait(case.box, 2)
+    expect(any(f"signal {signal.SIGILL.value}" in mail.get_content() for mail in mails),
+           [mail.get_content() for mail in mails])
+    case.stop(popen)
+    popen = case.daemon()
+    expect("power on" in case.ask("status"), "once")
+    case.stop(popen)
+
+
+@test
 def stalled_client(case):
     """Clients that say nothing, say half a line, or do not read hold nobody up."""
     case.open_way()
