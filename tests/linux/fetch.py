@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
 """`tocsin poll` against Dovecot, Courier and a server that misbehaves.
 
-    python3 tests/linux/fetch.py [--program build/linux/linux/tocsin] [NAME ...]
+    python3 tests/linux/fetch.py [--program build/host/linux/tocsin] [NAME ...]
 
 A NAME runs only the checks that have it in theirs. Ends with "N passed, N failed".
 """
 import argparse
-import email
+import base64
+import fcntl
 import itertools
 import os
 import random
+import re
 import resource
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -92,7 +96,8 @@ class Home:
 
     def set(self, **keys):
         self.keys.update(keys)
-        self.config.write_text("".join(f"{key} = {value}\n" for key, value in self.keys.items() if value is not None))
+        lines = [f"{key} = {value}\n" for key, value in self.keys.items() if value is not None]
+        self.config.write_text("".join(lines))
         self.config.chmod(0o600)
 
     def command(self, *words):
@@ -218,7 +223,6 @@ def bytes_evil(stand):
 
 def read_mbox(path):
     """The messages of an mbox as mboxrd has them: From_ lines and quoting undone."""
-    import re
     data = path.read_bytes()
     parts = re.split(rb"(?:^|(?<=\n\n))(?=From \S+ \w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}\n)", data)
     expect(parts[0] == b"" or data == b"", f"it begins with a message: {data[:60]}")
@@ -256,7 +260,6 @@ def mbox(stand):
 
 @check
 def mbox_locked(stand):
-    import fcntl
     box = stand.box(text(1))
     home = stand.home(stand.dovecot.pop3s, box, deliver="")
     home.set(deliver=f"mbox:{home.mbox}")
@@ -297,7 +300,8 @@ def pipes(stand):
     # EX_TEMPFAIL leaves that one; the others come.
     stand.dovecot.put(box, text(4), text(5), text(6))
     once = home.folder / "once"
-    home.set(deliver=f"pipe:if grep -q '^Subject: number 5' && test ! -e {once}; then touch {once}; echo later; exit 75; fi")
+    home.set(deliver=f"pipe:if grep -q '^Subject: number 5' && test ! -e {once}; "
+                     f"then touch {once}; echo later; exit 75; fi")
     home.run(code=TEMPFAIL)
     expect("3 new, 2 fetched, 1 wanted later, 2 deleted" in home.out and "later" in home.err, home.out + home.err)
     expect([mail["Subject"] for mail in stand.dovecot.left(box)] == ["number 5"], "number 5 is still there")
@@ -416,11 +420,9 @@ def odd_uids(stand):
     evil.put(text(7))
     evil.messages[-1].uid = "same"
     expect(home.run() == "default: 1 new, 1 fetched, 7 kept\n", home.out)
-    listing = "\r\n".join(["+OK", *(f"{n + 1} {evil.messages[n].uid}" for n in (6, 2, 0, 1)), "7 again", "."])
+    listing = "\r\n".join(["+OK", *(f"{n + 1} {evil.messages[n].uid}" for n in (6, 2, 0, 1)), "."])
     evil.script = [{"UIDL": listing}]
-    evil.put(text(8))
-    expect(home.run() in ("default: 1 new, 1 fetched, 6 kept\n", "default: 1 new, 0 fetched, 4 kept\n") or True, home.out)
-    same(home.mails()[:6], [text(number) for number in range(6)]) if len(home.files()) == 6 else None
+    expect(home.run() == "default: 0 new, 4 kept\n", home.out)
 
 
 @check
@@ -505,7 +507,6 @@ def verbose(stand):
         home.run("--verbose")
         for word in ("CAPA", "********", "UIDL", "RETR 1", "QUIT", "TLS 1.2", "<<< +OK"):
             expect(word in home.err, f"{word}: {home.err}")
-        import base64
         expect(base64.b64encode(f"\0{box}\0{PASSWORD}".encode()).decode() not in home.err, home.err)
     evil = stand.evil(text(1), capabilities=("UIDL", "USER"))
     home = stand.home(evil.port)
@@ -720,7 +721,6 @@ def killed_mbox(stand):
 @check
 def killed_at_each_call(stand):
     """The program ends at the n-th system call that changes a file, for every n."""
-    import shutil
     if not shutil.which("strace"):
         print("    without strace: left out")
         return
@@ -803,12 +803,17 @@ def clear_password(stand):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--program", default=str(Path(__file__).resolve().parents[2] / "build/linux/linux/tocsin"))
+    default = os.environ.get("TOCSIN", str(Path(__file__).resolve().parents[2] / "build/host/linux/tocsin"))
+    parser.add_argument("--program", default=default, help="the program to test; may be several words")
     parser.add_argument("names", nargs="*", metavar="NAME", help="only checks with this in their names")
     options = parser.parse_args()
     passed, failed = 0, []
     with Bench("fetch", limit_s=1500) as bench:
-        stand = Stand(bench, [str(Path(options.program).resolve())])
+        program = shlex.split(options.program)
+        program[-1] = str(Path(program[-1]).resolve())
+        if "host" in program[-1]:  # With sanitizers, which many random addresses do not become.
+            program = ["setarch", os.uname().machine, "-R", *program]
+        stand = Stand(bench, program)
         for one in CHECKS:
             if options.names and not any(name in one.__name__ for name in options.names):
                 continue
