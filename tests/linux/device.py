@@ -706,9 +706,11 @@ def failing_disk(case):
             expect(code >= 0, f"{text}: ended by signal {-code}")
             if code != 0:
                 continue
-            mails = case.dovecot.wait(case.box, 1)
-            waits = text in case.call("queue")[0]
-            expect(waits or any(text in mail.get_content() for mail in mails), f"{text}: neither waits nor has left")
+
+            def is_somewhere(text=text):
+                return text in case.call("queue")[0] or any(text in mail.get_content()
+                                                            for mail in case.dovecot.read(case.box))
+            expect(wait_for(is_somewhere, 10), f"{text}: neither waits nor has left")
 
 
 @test
