@@ -151,7 +151,8 @@ bool digest_ecdsa_verify(const uint8_t key[DIGEST_PUBLIC_BYTES],
     const br_ec_public_key public = {BR_EC_secp256r1, point, sizeof point};
 
     point_write(key, point);
-    return tls_ecdsa_verify(&tls_ec, hash, DIGEST_SHA256_BYTES, &public, signature, size) == 1;
+    return br_ecdsa_i31_vrfy_asn1(&tls_ec, hash, DIGEST_SHA256_BYTES, &public, signature, size) ==
+           1;
 }
 
 int digest_public_parse(const uint8_t *der, size_t size, uint8_t key[DIGEST_PUBLIC_BYTES])

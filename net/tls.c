@@ -13,8 +13,7 @@
 /* BearSSL's overhead of the largest outgoing record. */
 #define RECORD_OVERHEAD 85
 
-#ifdef TLS_64 /* For wide registers; with the processor's own instructions, should it have them. \
-               */
+#ifdef TLS_64 /* With the processor's own instructions, should it have them. */
 #define AES_CTR                                                            \
     (br_aes_x86ni_ctr_get_vtable() != NULL ? br_aes_x86ni_ctr_get_vtable() \
                                            : &br_aes_ct64_ctr_vtable)
@@ -205,9 +204,9 @@ static void set_algorithms(struct tls *tls)
     br_ssl_engine_set_hash(engine, br_sha512_ID, &br_sha512_vtable);
     br_ssl_engine_set_prf_sha256(engine, br_tls12_sha256_prf);
     br_ssl_engine_set_prf_sha384(engine, br_tls12_sha384_prf);
-    br_ssl_engine_set_rsavrfy(engine, tls_rsa_verify);
+    br_ssl_engine_set_rsavrfy(engine, TLS_RSA_VERIFY);
     br_ssl_engine_set_ec(engine, &tls_ec);
-    br_ssl_engine_set_ecdsa(engine, tls_ecdsa_verify);
+    br_ssl_engine_set_ecdsa(engine, br_ecdsa_i31_vrfy_asn1);
     br_ssl_engine_set_aes_ctr(engine, AES_CTR);
     br_ssl_engine_set_ghash(engine, GHASH);
     br_ssl_engine_set_gcm(engine, &br_sslrec_in_gcm_vtable, &br_sslrec_out_gcm_vtable);

@@ -6,8 +6,6 @@
  */
 #include "net/tls_private.h"
 
-#ifndef TLS_64 /* See tls_ec64.c. */
-
 #ifdef TOCSIN_EC_P256_I31
 #define P256 br_ec_prime_i31
 #else
@@ -81,5 +79,3 @@ const br_ec_impl tls_ec = {
     mulgen,
     muladd,
 };
-
-#endif

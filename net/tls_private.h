@@ -55,19 +55,14 @@ enum tls_cause {
 /* Fills in tls->failure; returns the alert that tells the server why, 0: none. */
 uint8_t tls_explain(struct tls *tls, int cause);
 
-/* The curves, as small or as fast as the board wants them (tls_ec.c, tls_ec64.c). */
+/* The curves, as small or as fast as the board wants them (tls_ec.c). */
 extern const br_ec_impl tls_ec;
 
-/* Verification of signatures: ours where it is the faster by far, or BearSSL's. */
-#if defined(TLS_EC_64) && defined(__SIZEOF_INT128__)
-#define TLS_64
-uint32_t tls_ecdsa_verify(const br_ec_impl *impl, const void *hash, size_t hash_size,
-                          const br_ec_public_key *key, const void *signature, size_t size);
-uint32_t tls_rsa_verify(const unsigned char *signature, size_t size, const unsigned char *oid,
-                        size_t hash_size, const br_rsa_public_key *key, unsigned char *hash);
+/* RSA by the processor's wide products, where it has them (limits.h asks for it). */
+#if defined(TLS_64) && defined(__SIZEOF_INT128__)
+#define TLS_RSA_VERIFY br_rsa_i62_pkcs1_vrfy
 #else
-#define tls_ecdsa_verify br_ecdsa_i31_vrfy_asn1
-#define tls_rsa_verify br_rsa_i31_pkcs1_vrfy
+#define TLS_RSA_VERIFY br_rsa_i31_pkcs1_vrfy
 #endif
 
 #endif

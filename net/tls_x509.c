@@ -143,8 +143,8 @@ void tls_x509_init(struct tls_x509 *x509, struct tls_info *info, const struct tl
     br_x509_minimal_set_hash(&x509->minimal, br_sha256_ID, &br_sha256_vtable);
     br_x509_minimal_set_hash(&x509->minimal, br_sha384_ID, &br_sha384_vtable);
     br_x509_minimal_set_hash(&x509->minimal, br_sha512_ID, &br_sha512_vtable);
-    br_x509_minimal_set_rsa(&x509->minimal, tls_rsa_verify);
-    br_x509_minimal_set_ecdsa(&x509->minimal, &tls_ec, tls_ecdsa_verify);
+    br_x509_minimal_set_rsa(&x509->minimal, TLS_RSA_VERIFY);
+    br_x509_minimal_set_ecdsa(&x509->minimal, &tls_ec, br_ecdsa_i31_vrfy_asn1);
     br_x509_minimal_set_minrsa(&x509->minimal, TLS_RSA_BYTES_MIN);
     br_x509_minimal_set_time(&x509->minimal, days,
                              (uint32_t)params->unix_s - (days - 719528) * 86400);

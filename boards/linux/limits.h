@@ -3,6 +3,8 @@
 #ifndef TOCSIN_BOARDS_LINUX_LIMITS_H
 #define TOCSIN_BOARDS_LINUX_LIMITS_H
 
+#include <stdint.h>
+
 #define TOCSIN_HOSTED 1 /* There are files, users, and a system clock: firmware/config_keys.h. */
 
 #define SMTP_RCPT_MAX 30
@@ -25,6 +27,8 @@
 #define TLS_NAME_BYTES 128
 #define TLS_OUT_BYTES (16384 + 85)
 #define TLS_FINDER 1 /* Anchors are looked up while the chain comes (net/tls.h). */
-#define TLS_EC_64 1  /* The curves' 64-bit code where the compiler has 128-bit numbers. */
+#if UINTPTR_MAX > 0xFFFFFFFF
+#define TLS_64 1 /* RSA, AES, GHASH and Poly1305 by BearSSL's code for wide registers. */
+#endif
 
 #endif
