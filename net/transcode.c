@@ -82,9 +82,9 @@ static void look_at_eol(struct transcode_look *look, size_t size)
     if (transcode_is_open_leaf(&look->parser)) {
         bool bytes = look->parser.type == TYPE_BINARY;
 
-        look->crlf_lines |= size == 2;
+        look->crlf_lines |= size == 2 && bytes;
         look->lf_lines |= size == 1 && bytes;
-        plan_add(look, size == 2 ? PLAN_CRLF : bytes ? PLAN_LF : 0);
+        plan_add(look, !bytes ? 0 : size == 2 ? PLAN_CRLF : PLAN_LF);
         look->utf8.bad |= look->utf8.left > 0;
         look->leaf_size += size;
     }

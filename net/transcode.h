@@ -35,8 +35,9 @@
  * is encoded, and no charset added. The message is streamed; no more than a line's piece of 1 KB
  * and a field is held.
  *
- * Line ends are LF or CRLF: a message whose lines of text behind its own header all end in CRLF is
- * text with CRLF, otherwise a CR is data.
+ * Line ends are LF or CRLF, in text also both: it is the same text to a reader (PHP's mail() ends
+ * a text of LF lines with a CRLF). Bytes are what they are: they are encoded unless their line ends
+ * are those of the message, which are CRLF if all lines of text behind its own header end so.
  *
  * Cost: sizeof(struct transcode_look) 5 KB, sizeof(struct transcode) 14 KB: for hosted systems.
  * Call from one context only.
@@ -58,7 +59,7 @@ enum {
     TRANSCODE_EIGHT_BIT = 1, /* A byte above 127, in the header too: 8BITMIME (RFC 6152). */
     TRANSCODE_LONG = 2,      /* A line above TRANSCODE_LINE_MAX. */
     TRANSCODE_NUL = 4,       /* A NUL. */
-    TRANSCODE_CR = 8,        /* A CR that ends no line, or bytes with line ends of both kinds. */
+    TRANSCODE_CR = 8,        /* A CR that ends no line, or bytes whose line ends differ. */
     TRANSCODE_CRLF = 16,     /* Not a fault: its lines end in CRLF. */
     TRANSCODE_FAULTS = TRANSCODE_LONG | TRANSCODE_NUL | TRANSCODE_CR
 };

@@ -499,21 +499,13 @@ void transcode_leaf_add(struct transcode *transcode, const uint8_t *bytes, size_
 
 void transcode_leaf_eol(struct transcode *transcode, const uint8_t *bytes, size_t size)
 {
-    bool cr_is_data = size == 2 && (transcode->flags & TRANSCODE_CRLF) == 0;
-
     switch ((enum transcode_action)transcode->action) {
     case ACTION_QUOTED:
-        if (cr_is_data) {
-            quoted_add(transcode, '\r');
-        }
         put_blank(transcode, true);
         transcode_put_eol(transcode);
         return;
     case ACTION_BASE64:
         if (transcode->parser.type == TYPE_TEXT) {
-            if (cr_is_data) {
-                base64_byte(transcode, '\r');
-            }
             base64_byte(transcode, '\r'); /* RFC 2045 6.8: line breaks of text are CRLF. */
             base64_byte(transcode, '\n');
         } else {

@@ -55,8 +55,8 @@ struct transcode_look {
     unsigned flags;
     uint64_t leaf_size, leaf_escapes; /* Of those, how many quoted-printable has to encode. */
     struct transcode_utf8 utf8;
-    bool crlf_lines; /* A leaf that is not encoded has lines that end in CRLF; */
-    bool lf_lines;   /* one that is no text either, lines that end in a lone LF. */
+    /* A leaf that is neither encoded nor text has lines that end in CRLF, or in a lone LF. */
+    bool crlf_lines, lf_lines;
     uint8_t plan[TRANSCODE_PARTS];
     struct transcode_parser parser;
 };

@@ -236,8 +236,8 @@ def decoded(part):
 def check_leaf(leaf, part, eight_bit_ok):
     encoding, have = decoded(part)
     want = leaf.meant
-    if encoding == "base64" and leaf.encoding != "base64" and leaf.kind not in ("bytes", "json", "wide") and have != want:
-        have = have.replace(b"\r\n", b"\n")  # The form of text in base64.
+    if leaf.encoding != "base64" and leaf.kind not in ("bytes", "json", "wide") and have != want:
+        have, want = have.replace(b"\r\n", b"\n"), want.replace(b"\r\n", b"\n")  # The same text.
     if leaf.loose or leaf.encoding == "quoted":  # Its line ends are those of the message.
         have = re.sub(rb"[\r\n]+\Z", b"", have)
         want = re.sub(rb"[\r\n]+\Z", b"", want)

@@ -122,7 +122,8 @@ static void flags(void **state)
     assert_int_equal(flags_of("A: b\n\nplain\n"), 0);
     assert_int_equal(flags_of("A: b\r\n\r\nplain\r\n"), TRANSCODE_CRLF);
     assert_int_equal(flags_of("A: b\n\nplain\r\n"), TRANSCODE_CRLF);
-    assert_int_equal(flags_of("A: b\n\nplain\r\nlines\n"), TRANSCODE_CR);
+    assert_int_equal(flags_of("A: b\n\nplain\r\nlines\n"), 0);
+    assert_int_equal(flags_of("A: b\nContent-Type: image/x\n\nno\r\ntext\n"), TRANSCODE_CR);
     assert_int_equal(flags_of("A: b\r\n\r\nplain\rlines\r\n"), TRANSCODE_CRLF | TRANSCODE_CR);
     assert_int_equal(flags_of("A: b\n\nplain\r"), TRANSCODE_CR);
     assert_int_equal(flags_of("A: b\n\n\xC3\xBC"), TRANSCODE_EIGHT_BIT);
@@ -215,10 +216,13 @@ static void bytes_of_all_kinds(void **state)
     becomes_size(message, sizeof message - 1, true,
                  "MIME-Version: 1.0\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
                  "nul =00, cr =0D, escape =1B.\r\n=7F=0D\r\n");
-    /* Line ends of both kinds: a CR is data. */
-    becomes("MIME-Version: 1.0\n\none line\r\nanother line\n",
+    /* Line ends of both kinds: in text they are the same, in bytes a CR is data. */
+    becomes("MIME-Version: 1.0\n\none line\r\nanother line\n\x7F\r\r\n",
             "MIME-Version: 1.0\nContent-Transfer-Encoding: quoted-printable\n\n"
-            "one line=0D\nanother line\n");
+            "one line\nanother line\n=7F=0D\n");
+    becomes("MIME-Version: 1.0\nContent-Type: image/x\n\nno\r\ntext\n",
+            "MIME-Version: 1.0\nContent-Type: image/x\n"
+            "Content-Transfer-Encoding: base64\n\nbm8NCnRleHQK\n");
     /* Bytes stay bytes; no line end is added to them. */
     becomes("MIME-Version: 1.0\nContent-Type: application/octet-stream\n"
             "Content-Transfer-Encoding: binary\n\n\xFF\n\r\n",
