@@ -10,8 +10,9 @@
 #include <unistd.h>
 
 #define LOG_RCPT_MAX 8
-#define HUBS_MAX 16             /* Servers of revaliases in one run. */
-#define STATE_MAGIC 0x746f6331u /* "toc1" */
+#define HUBS_MAX 16                               /* Servers of revaliases in one run. */
+#define CLOCK_SET_UNIX_MS UINT64_C(1735689600000) /* 2025: no clock that is set shows less. */
+#define STATE_MAGIC 0x746f6331u                   /* "toc1" */
 
 void mailer_say(struct mailer *mailer, int severity, const char *line)
 {
@@ -44,6 +45,10 @@ static void state_load(struct mailer *mailer, struct mailer_state *state)
         state->first_unix_ms - unix_ms <= config->retry_max_s * 1000u) {
         mailer->retry.first_ms = posix_monotonic_ms() + (state->first_unix_ms - unix_ms);
     }
+    if (state->next_unix_ms > unix_ms &&
+        state->next_unix_ms - unix_ms <= config->retry_max_s * 1000u) {
+        mailer->retry.next_ms = posix_monotonic_ms() + (state->next_unix_ms - unix_ms);
+    }
 }
 
 static void state_save(struct mailer *mailer, struct mailer_state *state, int error,
@@ -53,13 +58,15 @@ static void state_save(struct mailer *mailer, struct mailer_state *state, int er
     uint64_t unix_ms = posix_unix_ms();
     const struct retry *retry = &mailer->retry;
 
-    if (mailer->params.spool == NULL) {
-        return;
+    if (mailer->params.spool == NULL || !mailer->acted) {
+        return; /* Nothing was learnt, and a router's flash wears out. */
     }
     state->failures = retry->failures;
     state->first_failures = retry->first_failures;
     state->second_first = retry->second_first;
     state->first_unix_ms = retry->first_ms > now_ms ? unix_ms + (retry->first_ms - now_ms) : 0;
+    state->next_unix_ms =
+        error != 0 && retry->next_ms > now_ms ? unix_ms + (retry->next_ms - now_ms) : 0;
     memcpy(state->full_unix_ms, mailer->limits.full_unix_ms, sizeof state->full_unix_ms);
     state->failed_unix_ms = error != 0 ? unix_ms : 0;
     (void)text_copy(state->text, sizeof state->text, error != 0 ? why : "");
@@ -217,12 +224,31 @@ static void mail_fails(struct mailer *mailer)
     mail_release(mailer, MAILER_SETTLED);
 }
 
+/* A mail from before the clock was set is as old as the first look at it with the right time. */
+static void settle_age(struct spool_mail *mail)
+{
+    uint64_t unix_ms = posix_unix_ms();
+
+    if (mail->queued_unix_ms < CLOCK_SET_UNIX_MS && unix_ms >= CLOCK_SET_UNIX_MS) {
+        mail->queued_unix_ms = unix_ms;
+    }
+}
+
 static bool expires(const struct mailer *mailer)
 {
     uint64_t age_ms = posix_unix_ms() - mailer->mail.queued_unix_ms;
 
-    return mailer->mail.attempts > 0 && age_ms < UINT64_MAX / 2 &&
+    return age_ms < UINT64_MAX / 2 &&
            age_ms > mailer->params.settings->config.expire_s * UINT64_C(1000);
+}
+
+/* Whether a time has come, or is so far ahead that the clock has gone back since it was written. */
+static bool is_past(const struct mailer *mailer, uint64_t unix_ms)
+{
+    uint64_t now_unix_ms = posix_unix_ms();
+
+    return unix_ms <= now_unix_ms ||
+           unix_ms - now_unix_ms > mailer->params.settings->config.retry_max_s * UINT64_C(1000);
 }
 
 /* Whether the mail goes by the server in hand; another one's turn comes later. */
@@ -243,23 +269,27 @@ static bool is_for_hub(struct mailer *mailer)
 static bool may_go(const struct mailer *mailer)
 {
     const struct spool_mail *mail = &mailer->mail;
-    bool due = mail->due_unix_ms <= posix_unix_ms();
+    bool due = is_past(mailer, mail->due_unix_ms);
     bool begun = (mailer->list[mailer->list_at].done & MAILER_TRIED) != 0;
 
     return mailer->kind == MAILER_ALL || is_own(mailer, mail->id) || due || begun ||
            (mailer->kind == MAILER_CALL && !mail->own_fault);
 }
 
-/* The mail of a call goes first, then by age. */
+/* The mail of a call goes first, then by age; last those that have failed by their own fault, which
+ * may break the connection again. */
 static bool choose(struct mailer *mailer)
 {
     uint8_t tried = (uint8_t)((1u << mailer->server_index) | MAILER_SETTLED | MAILER_ELSEWHERE);
 
-    for (unsigned round = 0; round < 2; round++) {
+    for (unsigned round = 0; round < 3; round++) {
         for (size_t i = 0; i < mailer->list_count; i++) {
             struct mailer_mark *mark = &mailer->list[i];
+            bool fits = round == 0   ? is_own(mailer, mark->id)
+                        : round == 1 ? (mark->done & MAILER_LATER) == 0
+                                     : true;
 
-            if ((mark->done & tried) == 0 && (round > 0 || is_own(mailer, mark->id))) {
+            if ((mark->done & tried) == 0 && fits) {
                 mailer->list_at = i;
                 return true;
             }
@@ -290,19 +320,14 @@ bool mailer_next(struct mailer *mailer)
         }
         mailer->have_mail = true;
         mailer->wait_own_fault = false;
+        settle_age(&mailer->mail);
         if (!may_go(mailer) || !is_for_hub(mailer)) {
             mail_release(mailer, may_go(mailer) ? MAILER_ELSEWHERE : MAILER_SETTLED);
             continue;
         }
-        if (expires(mailer)) {
-            char last[SPOOL_REASON_BYTES];
-
-            (void)text_copy(last, sizeof last, mailer->mail.reason);
-            (void)text_print(mailer->mail.reason, sizeof mailer->mail.reason,
-                             "not sent within %u s (expire); last: %s",
-                             (unsigned)mailer->params.settings->config.expire_s, last);
-            log_mail(mailer, LOG_ERR, "gave up", NULL);
-            mail_fails(mailer);
+        if (mailer->mail.own_fault && (mark->done & MAILER_LATER) == 0 &&
+            !is_own(mailer, mark->id)) {
+            mail_release(mailer, MAILER_LATER);
             continue;
         }
         if (limited_ms(mailer) > 0) {
@@ -330,13 +355,40 @@ static void set_reason(char **reason, const char *text)
     *reason = strdup(text);
 }
 
-/* The mail stays: its next try. */
+/* Whether this run tries it by the other server as well. */
+static bool may_try_other(const struct mailer *mailer)
+{
+    unsigned other = mailer->server_index ^ 1u;
+
+    return config_servers(&mailer->params.settings->config) > 1 && mailer->hub[0] == '\0' &&
+           (mailer->list[mailer->list_at].done & (1u << other)) == 0;
+}
+
+/* It was tried once more, and its time is over. */
+static void mail_expires(struct mailer *mailer)
+{
+    char last[SPOOL_REASON_BYTES];
+
+    (void)text_copy(last, sizeof last, mailer->mail.reason);
+    (void)text_print(mailer->mail.reason, sizeof mailer->mail.reason,
+                     "not sent within %u s (expire); last: %s",
+                     (unsigned)mailer->params.settings->config.expire_s, last);
+    log_mail(mailer, LOG_ERR, "gave up", NULL);
+    mail_fails(mailer);
+}
+
+/* A try was in vain. The mail stays for its next one, or is given up; a mail that lay for long
+ * because nobody ran the queue has had this one. */
 static void mail_waits(struct mailer *mailer, bool own_fault)
 {
     struct spool_mail *mail = &mailer->mail;
     uint64_t unix_ms = posix_unix_ms();
 
     mail->attempts++;
+    if (mailer->params.spool != NULL && !may_try_other(mailer) && expires(mailer)) {
+        mail_expires(mailer);
+        return;
+    }
     mail->own_fault = own_fault;
     mail->due_unix_ms = unix_ms + retry_backoff_ms(&mailer->params.settings->config,
                                                    &mailer->random, mail->attempts);
@@ -346,6 +398,7 @@ static void mail_waits(struct mailer *mailer, bool own_fault)
     if (is_own(mailer, mail->id) || mailer->params.spool == NULL) {
         (void)text_copy(mailer->outcome->text, sizeof mailer->outcome->text, mail->reason);
     }
+    mail_release(mailer, (uint8_t)(1u << mailer->server_index));
 }
 
 void mailer_settles(struct mailer *mailer)
@@ -360,9 +413,8 @@ void mailer_settles(struct mailer *mailer)
         refused += mail->rcpt[i].state == SPOOL_REFUSED;
     }
     if (waiting > 0) {
-        mail_waits(mailer, mailer->wait_own_fault);
         mailer->own_waits = mailer->params.spool == NULL;
-        mail_release(mailer, (uint8_t)(1u << mailer->server_index));
+        mail_waits(mailer, mailer->wait_own_fault);
     } else if (refused > 0) {
         mail_fails(mailer);
     } else {
@@ -456,7 +508,6 @@ void mailer_broken(struct mailer *mailer, int error, const char *why)
     log_mail(mailer, LOG_WARNING, mailer->offered ? "interrupted" : "waits", NULL);
     /* Once may happen to any; twice, and it may be this mail that breaks connections. */
     mail_waits(mailer, mailer->offered && mail->attempts > 0);
-    mail_release(mailer, (uint8_t)(1u << mailer->server_index));
 }
 
 /* ---- a run ---- */
@@ -567,6 +618,7 @@ static int round_of_servers(struct mailer *mailer, char *why, size_t why_size)
         if (!mailer->have_mail && !mailer_next(mailer)) {
             break;
         }
+        mailer->acted = true;
         error = server_ready(mailer, why, why_size);
         if (error == 0) {
             error = mailer_session(mailer, why, why_size);
@@ -598,6 +650,8 @@ static void count_waiting(struct mailer *mailer)
     char(*ids)[SPOOL_ID_BYTES] = NULL;
     int count = spool_list(mailer->params.spool, false, &ids);
     uint64_t next = mailer->outcome->next_unix_ms;
+    uint64_t now_ms = posix_monotonic_ms();
+    uint64_t hold_ms = mailer->retry.next_ms > now_ms ? mailer->retry.next_ms - now_ms : 0;
 
     mailer->outcome->waiting = count > 0 ? (unsigned)count : 0;
     for (int i = 0; i < count; i++) {
@@ -608,6 +662,9 @@ static void count_waiting(struct mailer *mailer)
             next = next == 0 ? 1 : next;
             spool_mail_free(&mail);
         }
+    }
+    if (mailer->outcome->error != 0 && next < posix_unix_ms() + hold_ms) {
+        next = posix_unix_ms() + hold_ms;
     }
     mailer->outcome->next_unix_ms = count > 0 ? next : 0;
     free(ids);
@@ -631,14 +688,46 @@ static void run_hubs(struct mailer *mailer)
     mailer->hub[0] = '\0';
 }
 
+static void spool_failed(struct mailer *mailer, int error)
+{
+    mailer->outcome->error = error;
+    if (error < 0) {
+        (void)text_copy(mailer->outcome->text, sizeof mailer->outcome->text,
+                        mailer->params.spool->problem);
+        mailer_say(mailer, LOG_ERR, mailer->params.spool->problem);
+    }
+}
+
 /* With the lock held. */
 static void run_locked(struct mailer *mailer, struct mailer_state *state)
 {
     char why[MAILER_TEXT_BYTES] = "";
+    int fresh = list_renew(mailer);
     int error = 0;
 
+    if (fresh <= 0) {
+        spool_failed(mailer, fresh);
+        return;
+    }
     state_load(mailer, state);
-    while (list_renew(mailer) > 0) {
+    /* A server that is away, or wants another password, is not asked again for each mail that
+     * waits; who has a new one tries at once. */
+    if (mailer->kind == MAILER_DUE && mailer->retry.next_ms > posix_monotonic_ms()) {
+        (void)text_copy(mailer->outcome->text, sizeof mailer->outcome->text, state->text);
+        mailer->outcome->error = E_TRANSIENT;
+        return;
+    }
+    mailer->retry.next_ms = 0;
+    /* What has left must not come back: where nothing can be written it would, with each run. The
+     * mail of a call was just written; a full disk does not keep a file from being removed. */
+    error = mailer->kind == MAILER_CALL
+                ? 0
+                : spool_state_write(mailer->params.spool, state, sizeof *state);
+    if (error < 0 && error != E_SPACE) {
+        spool_failed(mailer, error);
+        return;
+    }
+    for (error = 0; fresh > 0; fresh = list_renew(mailer)) {
         error = round_of_servers(mailer, why, sizeof why);
         if (error != 0 && error != E_PERMANENT) {
             (void)text_copy(mailer->outcome->text, sizeof mailer->outcome->text, why);
@@ -703,6 +792,8 @@ void mailer_run(const struct mailer_params *params, enum mailer_kind kind, const
 {
     struct mailer *mailer = mailer_new(params, kind, own_id, outcome);
     struct mailer_state state;
+    unsigned runs = 0;
+    int first = 0; /* The error of the first run that failed. */
 
     if (mailer == NULL) {
         return;
@@ -710,15 +801,21 @@ void mailer_run(const struct mailer_params *params, enum mailer_kind kind, const
     do {
         int error = spool_lock(params->spool, 0);
 
+        first = first != 0 ? first : outcome->error;
         if (error < 0) {
-            outcome->busy = error == E_TRANSIENT;
-            outcome->error = outcome->busy ? 0 : error;
+            outcome->busy = error == E_TRANSIENT && runs == 0;
+            outcome->error = error == E_TRANSIENT ? 0 : error;
             break;
         }
         spool_sweep(params->spool);
         run_locked(mailer, &state);
         spool_unlock(params->spool);
-    } while (outcome->error == 0 && more_came(mailer));
+        runs++;
+        /* Those who came meanwhile have been told that we take theirs: they get one session, even
+         * if ours broke. */
+    } while ((outcome->error == 0 || first == 0) && posix_monotonic_ms() < mailer->end_ms &&
+             more_came(mailer));
+    outcome->error = first != 0 ? first : outcome->error;
     if (kind != MAILER_CALL) {
         count_waiting(mailer);
     }

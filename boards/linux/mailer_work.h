@@ -22,6 +22,7 @@ enum {
     MAILER_TRIED_SECOND = 2, /* (1 << 1) */
     MAILER_TRIED = MAILER_TRIED_FIRST | MAILER_TRIED_SECOND,
     MAILER_ELSEWHERE = 8, /* It goes by another server than those in hand. */
+    MAILER_LATER = 16,    /* It failed by its own fault before: after all others. */
     MAILER_SETTLED = 4    /* It has left, has failed, or is not to be tried now. */
 };
 
@@ -35,6 +36,7 @@ struct mailer_state {
     uint32_t magic;
     uint8_t failures, first_failures, second_first, unused;
     uint64_t first_unix_ms; /* As retry.first_ms, by the clock. */
+    uint64_t next_unix_ms;  /* As retry.next_ms, likewise. */
     uint64_t full_unix_ms[LIMITS_COUNT];
     uint64_t failed_unix_ms; /* 0: the last session was good. */
     char text[MAILER_TEXT_BYTES];
@@ -58,6 +60,7 @@ struct mailer {
     bool hub_waits; /* next_hub is set. */
     uint8_t server_index;
     bool trusted;     /* trust is open. */
+    bool acted;       /* A server was, or should have been, talked to. */
     bool offered;     /* The recipients in hand were told to the server. */
     bool own_waits;   /* The mail of no spool may go by the other server. */
     uint8_t deferred; /* Mails in a row that this server wants later. */
