@@ -4,10 +4,12 @@
 
 #include "net/text.h"
 
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
 #define LINE_SHOWN_MAX 400
+#define SHOW_MS_MAX 2000 /* For a pipe that is full. */
 
 SESSION_ENGINE(smtp);
 
@@ -19,13 +21,16 @@ static struct mailer *owner(void *engine)
 /* "<<< " and ">>> " as sendmail -v has it; nothing from a server can steer a terminal. */
 static void show(struct mailer *mailer, const char *arrow, const char *bytes, size_t size)
 {
+    /* Somebody who does not read must not keep the mails of all others waiting. */
+    struct pollfd ready = {.fd = mailer->params.trace_fd, .events = POLLOUT};
     char line[LINE_SHOWN_MAX + 16];
     struct text text = text_begin(line, sizeof line - 1);
 
     text_add(&text, arrow);
     text_add_printable(&text, bytes, size);
     text_add_char(&text, '\n');
-    if (write(mailer->params.trace_fd, line, text.length) < 0) {
+    if (mailer->params.trace_fd >= 0 && (poll(&ready, 1, SHOW_MS_MAX) <= 0 ||
+                                         write(mailer->params.trace_fd, line, text.length) < 0)) {
         mailer->params.trace_fd = -1;
     }
 }
