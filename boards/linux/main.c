@@ -8,6 +8,7 @@
 #include "net/text.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sysexits.h>
@@ -128,6 +129,20 @@ static int command(const char *file, int argc, const char *argv[])
                                : device_words(&settings, (size_t)argc, argv);
 }
 
+/* A standard descriptor that the caller has closed would become a file of the spool or a socket,
+ * with what is said to people in it. It is taken by something that can be neither read (0) nor
+ * written (1, 2). */
+static bool hold_standard(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) {
+            return false;
+        }
+    }
+    return true;
+}
+
 int main(int argc, char *argv_given[])
 {
     const char **argv = (const char **)(void *)argv_given;
@@ -136,7 +151,11 @@ int main(int argc, char *argv_given[])
     const char *file = NULL;
 
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGCHLD, SIG_DFL); /* Ignored by a caller, it would hide how a child ended. */
     (void)signal(SIGXFSZ, SIG_IGN); /* A file that may not grow is an error like a full disk. */
+    if (!hold_standard()) {
+        return EX_OSERR; /* There is nowhere to say it. */
+    }
     settings_protect();
     name = slash != NULL ? slash + 1 : name;
     if (is(name, "sendmail") || is(name, "mailq") || is(name, "newaliases")) {
