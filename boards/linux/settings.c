@@ -22,6 +22,8 @@
 #define SSMTP_FILE "/etc/ssmtp/ssmtp.conf"
 #define SENTENCE_BYTES 640
 #define COMMAND_MS_MAX 30000
+#define FILE_BYTES_MAX (8u << 20) /* Of a configuration, with its CA certificates. */
+#define PIPE_MS_MAX 10000         /* For a configuration that comes through a pipe. */
 
 void settings_protect(void)
 {
@@ -34,7 +36,7 @@ void settings_protect(void)
 /* What one line of a file holds, without its end; false: it cannot be read. */
 static bool first_line(const char *path, char *out, size_t size)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     ssize_t got = 0;
     size_t length = 0;
 
@@ -187,11 +189,28 @@ static int cannot_read(const struct reading *reading, int error)
     return error == ENOENT ? E_MISSING : E_IO;
 }
 
+/* More of a file, or of a pipe as in `-C <(command)`, which nobody waits for without end. */
+static ssize_t read_more(int fd, char *bytes, size_t size)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    ssize_t got = read(fd, bytes, size);
+
+    while (got < 0 && (errno == EINTR || errno == EAGAIN)) {
+        if (errno == EAGAIN && poll(&ready, 1, PIPE_MS_MAX) == 0) {
+            errno = ETIMEDOUT;
+            return -1;
+        }
+        got = read(fd, bytes, size);
+    }
+    return got;
+}
+
 /* Pushes the whole file. */
 static int push_file(struct config_reader *reader, const struct reading *reading, struct stat *stat)
 {
     char text[4096];
-    int fd = open(reading->path, O_RDONLY | O_CLOEXEC);
+    int fd = open(reading->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    size_t all = 0;
     ssize_t got;
     int error;
 
@@ -199,11 +218,11 @@ static int push_file(struct config_reader *reader, const struct reading *reading
         return cannot_read(reading, errno);
     }
     error = fstat(fd, stat) < 0 ? errno : S_ISDIR(stat->st_mode) ? EISDIR : 0;
-    while (error == 0 && (got = read(fd, text, sizeof text)) != 0) {
-        if (got > 0) {
+    while (error == 0 && (got = read_more(fd, text, sizeof text)) != 0) {
+        all += got > 0 ? (size_t)got : 0;
+        error = got < 0 ? errno : all > FILE_BYTES_MAX ? EFBIG : 0;
+        if (error == 0) {
             config_push(reader, text, (size_t)got);
-        } else if (errno != EINTR) {
-            error = errno;
         }
     }
     explicit_bzero(text, sizeof text);
@@ -336,9 +355,8 @@ static uint64_t now_ms(void)
 }
 
 /* Reads what the command prints until it ends or its time is over. False: its time is over. */
-static bool read_output(int fd, char *out, size_t size)
+static bool read_output(int fd, uint64_t end_ms, char *out, size_t size)
 {
-    uint64_t end_ms = now_ms() + COMMAND_MS_MAX;
     size_t length = 0;
     char sink[64];
 
@@ -348,8 +366,13 @@ static bool read_output(int fd, char *out, size_t size)
         bool room = length + 1 < size;
         ssize_t got;
 
-        if (at_ms >= end_ms || poll(&ready, 1, (int)(end_ms - at_ms)) == 0) {
+        int count = at_ms < end_ms ? poll(&ready, 1, (int)(end_ms - at_ms)) : 0;
+
+        if (count == 0) {
             return false;
+        }
+        if (count < 0) {
+            continue; /* A signal. */
         }
         got = read(fd, room ? out + length : sink, room ? size - 1 - length : sizeof sink);
         if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) {
@@ -358,6 +381,20 @@ static bool read_output(int fd, char *out, size_t size)
         }
         length += got > 0 && room ? (size_t)got : 0;
     }
+}
+
+/* A command may close its output long before it ends. False: its time is over. */
+static bool wait_end(pid_t child, uint64_t end_ms, int *status)
+{
+    static const struct timespec pause = {.tv_sec = 0, .tv_nsec = 5 * 1000000};
+
+    while (waitpid(child, status, WNOHANG) == 0) {
+        if (now_ms() >= end_ms) {
+            return false;
+        }
+        (void)nanosleep(&pause, NULL);
+    }
+    return true;
 }
 
 /* The child: without the program's rights, and with nothing open but its output. */
@@ -378,6 +415,7 @@ __attribute__((noreturn)) static void run_command(const char *command, int out)
 
 static int command_output(const char *command, char *out, size_t size, struct text *problem)
 {
+    uint64_t end_ms = now_ms() + COMMAND_MS_MAX;
     int ends[2];
     int status = 0;
     bool ended;
@@ -391,13 +429,13 @@ static int command_output(const char *command, char *out, size_t size, struct te
         run_command(command, ends[1]);
     }
     (void)close(ends[1]);
-    ended = read_output(ends[0], out, size);
+    ended = read_output(ends[0], end_ms, out, size) && wait_end(child, end_ms, &status);
     (void)close(ends[0]);
     if (!ended) {
         (void)kill(-child, SIGKILL);
         (void)kill(child, SIGKILL);
-    }
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+        while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+        }
     }
     if (!ended) {
         text_add(problem, "the command did not end within 30 s");
