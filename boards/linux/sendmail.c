@@ -162,8 +162,9 @@ static int answer(struct sendmail *sendmail, const struct submission *submission
         sendmail_say(sendmail, !submission->committed, sentence);
         return outcome->own_code == 550 || outcome->own_code == 553 ? EX_NOUSER : EX_UNAVAILABLE;
     }
-    if (outcome->busy) {
-        return EX_OK; /* Another call is sending, and takes this mail as well. */
+    if (outcome->busy ||
+        (submission->committed && outcome->error == 0 && outcome->text[0] == '\0')) {
+        return EX_OK; /* Another call is sending, and takes this mail as well; or it did. */
     }
     if (submission->committed) {
         (void)text_print(sentence, sizeof sentence, "%s is queued, not sent yet: %s", id,
@@ -206,6 +207,10 @@ static int deliver(struct sendmail *sendmail, int config_error)
     if (error < 0) {
         sendmail_say(sendmail, true, submission.problem);
         code = code_of(error);
+    } else if (config_error < 0 && !submission.committed) {
+        sendmail_say(sendmail, true,
+                     "not sent, and not queued: the configuration cannot be used, and no spool");
+        code = EX_CONFIG;
     } else if (config_error < 0) {
         char sentence[SENTENCE_BYTES];
 
@@ -229,12 +234,17 @@ static int deliver(struct sendmail *sendmail, int config_error)
 /* A file of the caller's, with the caller's rights alone. */
 static int open_trace(const char *path)
 {
+    const int flags =
+        O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
     gid_t group = getegid();
     int fd = -1;
+    int error;
 
     if (setegid(getgid()) == 0) {
-        fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+        fd = open(path, flags, 0600);
+        error = errno;
         (void)!setegid(group);
+        errno = error;
     }
     return fd;
 }
@@ -251,6 +261,13 @@ static void open_places(struct sendmail *sendmail)
     sendmail->trace_fd = options->trace != NULL ? open_trace(options->trace)
                          : options->verbose     ? STDERR_FILENO
                                                 : -1;
+    if (options->trace != NULL && sendmail->trace_fd < 0) {
+        char sentence[SENTENCE_BYTES];
+
+        (void)text_print(sentence, sizeof sentence, "-X %s: %s; the dialogue is not shown",
+                         options->trace, strerror(errno));
+        sendmail_say(sendmail, false, sentence);
+    }
     if (!config->queue && (options->mode == OPTIONS_DELIVER || options->mode == OPTIONS_SMTP)) {
         return;
     }
