@@ -287,7 +287,8 @@ static int make_layout(struct spool *spool)
         return spool_fail_errno(spool, number, SPOOL_TOP, NULL);
     }
     if (spool->lock < 0) {
-        spool->lock = openat(top, "lock", O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, spool->mode);
+        spool->lock = openat(top, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+                             spool->mode);
     }
     if (spool->lock < 0) {
         return spool_fail_errno(spool, errno, SPOOL_TOP, "lock");
@@ -296,13 +297,23 @@ static int make_layout(struct spool *spool)
     return 0;
 }
 
+/* For writing: over NFS nothing else may be locked for one alone. A file system that is read-only
+ * still shows what is there. */
+static int open_lock(int top)
+{
+    const int flags = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    int fd = openat(top, "lock", O_RDWR | flags);
+
+    return fd < 0 && errno == EROFS ? openat(top, "lock", O_RDONLY | flags) : fd;
+}
+
 /* Opens what is in SPOOL. Returns 0, ENOENT, or an error. */
 static int open_parts(struct spool *spool)
 {
     int top = spool->folder[SPOOL_TOP];
 
     if (spool->lock < 0) {
-        spool->lock = openat(top, "lock", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        spool->lock = open_lock(top);
     }
     if (spool->lock < 0) {
         return errno == ENOENT ? ENOENT : spool_fail_errno(spool, errno, SPOOL_TOP, "lock");
