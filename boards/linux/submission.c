@@ -80,7 +80,11 @@ static void add_address(void *context, const char *address)
 {
     struct submission *submission = context;
 
-    if (users_expand(&submission->users, address, add_mailbox, submission) < 0) {
+    int count = users_expand(&submission->users, address, add_mailbox, submission);
+
+    if (count == E_SPACE) {
+        (void)fail(submission, E_SPACE, "too many recipients, or not enough memory");
+    } else if (count < 0) {
         char sentence[ADDRESS_BYTES + 64];
 
         (void)text_print(sentence, sizeof sentence, "not an address: %s", address);
