@@ -2,6 +2,7 @@
 """sendmail of the Linux program against real servers, good and hostile, called as other programs call it."""
 import email
 import email.policy
+import os
 import re
 import resource
 import smtplib
@@ -389,6 +390,170 @@ def usage(case):
     case.sendmail("-t", text="Subject: x\n\nnobody\n", code=64)
     case.sendmail("-i", "--no-such-option", "-Z", case.address, code=0)
     case.mails()
+
+
+# ---- what callers, clocks and disks do ----
+
+@test("closed-descriptors")
+def closed_descriptors(case):
+    """Whichever of the standard descriptors is closed: no word for a person gets into the mail or its connection."""
+    evil = case.evil([{}])
+    case.config(evil.port)
+    for closed in ((1,), (2,), (1, 2)):
+        case.sendmail("-i", "--no-such-option", "-v", "a@b.example", text="Subject: c\n\nonly this\n", code=0,
+                      preexec_fn=lambda closed=closed: [os.close(fd) for fd in closed])
+        case.expect(body_of(evil.mails[-1]) == b"only this\n" and b"option" not in evil.mails[-1], f"{evil.mails[-1]}")
+    case.expect(">>>" not in case.log_text() and "option" not in case.log_text(), "nor into the log")
+    done = case.sendmail("-i", "a@b.example", preexec_fn=lambda: os.close(0))
+    case.expect(done.returncode != 0 and len(evil.mails) == 3 and not case.queued(), f"{done.returncode} {done.err}")
+
+
+def rewrite_envelope(case, **values):
+    """Changes lines of the only envelope in the queue, with the checksum that belongs to it."""
+    path, = (case.spool / "queue").glob("*.env")
+    lines = path.read_bytes().splitlines(keepends=True)
+    words = {line.split()[0].decode(): number for number, line in enumerate(lines)}
+    for word, value in values.items():
+        lines[words[word]] = f"{word} {value}\n".encode()
+    check = 2166136261
+    for byte in b"".join(lines[:-1]):
+        check = (check ^ byte) * 16777619 & 0xFFFFFFFF
+    path.write_bytes(b"".join(lines[:-1]) + f"end {lines[-1].split()[1].decode()} {check:08x}\n".encode())
+
+
+@test("clock-was-not-set", age_s=None, comes=True)
+@test("expires-after-a-last-try", age_s=10 * 86400, comes=True)
+@test("expires", age_s=10 * 86400, comes=False)
+def old_mail(case, age_s, comes):
+    """A mail whose time is over has one more try; one of 1970 came before the clock was set, and is not old."""
+    case.config(case.servers.exim.port("implicit"))
+    case.sendmail("-odq", "-i", case.address, code=0)
+    rewrite_envelope(case, attempts=3, queued=5000 if age_s is None else int((time.time() - age_s) * 1000))
+    if age_s is None:
+        case.config(case.bench.free_port())
+        case.call("sendmail", "-q", code=75)
+        case.expect(len(case.queued()) == 1 and not case.failed(), "it is not given up")
+    case.config(case.servers.exim.port("implicit") if comes else case.bench.free_port())
+    case.call("sendmail", "-q")
+    if comes:
+        case.mails()
+    case.expect(not case.queued() and len(case.failed()) == (0 if comes else 1), case.mailq())
+
+
+@test("clock-went-back")
+def clock_went_back(case):
+    """A next try that is years ahead was planned by a wrong clock."""
+    case.config(case.servers.exim.port("implicit"))
+    case.sendmail("-odq", "-i", case.address, code=0)
+    rewrite_envelope(case, attempts=1, due=int((time.time() + 10 * 365 * 86400) * 1000))
+    runner = case.start("sendmail", "-v", "-q1s")
+    try:
+        case.mails()
+    finally:
+        runner.terminate()
+        runner.communicate(timeout=10)
+
+
+@test("one-that-breaks-connections")
+def one_that_breaks_connections(case):
+    """`-q` takes the mail that broke the connection twice behind all others."""
+    evil = case.evil([{"BODY": DROP}, {"BODY": DROP}, {}])
+    case.config(evil.port)
+    for name in ("bad", "good"):
+        case.sendmail("-odq", "-i", f"{name}@b.example", code=0)
+    for _ in range(3):
+        case.call("sendmail", "-q")
+    told = [line for line in evil.commands[2] if line.startswith("RCPT TO:")]
+    case.expect(told == ["RCPT TO:<good@b.example>", "RCPT TO:<bad@b.example>"], f"{told}")
+    case.expect(not case.queued(), "all have left")
+
+
+@test("busy-and-then-broken")
+def busy_and_then_broken(case):
+    """Who finds another call sending may rely on it, even if that one's session breaks."""
+    evil = case.evil([{"DOT": SILENT}, {}])
+    case.config(evil.port, accept_timeout="3")
+    first = case.start("sendmail", "-i", "first@b.example")
+    first.stdin.write(b"Subject: 1\n\nx\n")
+    first.stdin.close()
+    wait_for(lambda: any("DATA" in lines for lines in evil.commands), 10)
+    case.sendmail("-i", "second@b.example", code=0)
+    case.expect(first.wait(20) == 0, "the first ended")
+    first.stdout.close()
+    first.stderr.close()
+    told = [line for line in evil.commands[-1] if line.startswith("RCPT TO:")]
+    case.expect(told[0] == "RCPT TO:<second@b.example>" and len(case.queued()) == 1, f"{told}")
+
+
+@test("no-storm")
+def no_storm(case):
+    """A server that refuses the password is not asked again for each mail that waits."""
+    evil = case.evil([{"AUTH": "535 5.7.8 no"}])
+    case.config(evil.port, retry_min="60", retry_max="600")
+    for number in range(5):
+        case.sendmail("-odq", "-i", f"r{number}@b.example", code=0)
+    runner = case.start("sendmail", "-v", "-q1s")
+    time.sleep(4.5)
+    runner.terminate()
+    runner.communicate(timeout=10)
+    case.expect(1 <= len(evil.commands) <= 3, f"{len(evil.commands)} connections")
+    case.expect(len(case.queued()) == 5, "all wait")
+
+
+@test("no-spool-and-no-configuration")
+def no_spool_and_no_configuration(case):
+    """Nothing says that a mail is kept which is not."""
+    case.config(case.servers.exim.port("implicit"), spool="/dev/null/spool")
+    case.conf.write_text(case.conf.read_text() + "no_such_key = 1\n")
+    done = case.sendmail("-i", case.address, code=78)
+    case.expect("kept" not in done.err and "not queued" in done.err, done.err)
+
+
+@test("odd-files")
+def odd_files(case):
+    """A configuration that is a pipe, or has no end; a trace that cannot be written."""
+    case.config(case.servers.exim.port("implicit"))
+    text = case.conf.read_text()
+    case.conf.unlink()
+    os.mkfifo(case.conf)
+    case.sendmail("-i", case.address, code=78, limit_s=20)
+    case.conf.unlink()
+    case.conf.symlink_to("/dev/zero")
+    case.sendmail("-i", case.address, code=78, limit_s=20)
+    case.conf.unlink()
+    case.conf.write_text(text)
+    done = case.sendmail("-i", "-X", "/nowhere/trace", case.address, code=0)
+    case.expect("/nowhere/trace" in done.err, done.err)
+    case.mails()
+
+
+@test("nobody-reads-the-trace")
+def nobody_reads_the_trace(case):
+    """-v into a pipe that is full does not hold the queue."""
+    evil = case.evil([{}])
+    case.config(evil.port)
+    names = ", ".join(f"{'r' * 50}{number}@b.example" for number in range(1000))
+    call = case.start("sendmail", "-i", "-v", "-t")
+    call.stdin.write(f"To: {names}\n\nx\n".encode())
+    call.stdin.close()
+    try:
+        case.expect(call.wait(30) == 0 and len(evil.mails) == 34, f"{len(evil.mails)}")
+    finally:
+        call.kill()
+        call.wait()
+        call.stdout.close()
+        call.stderr.close()
+
+
+@test("endless-alias")
+def endless_alias(case):
+    """An alias of more names than are taken: not a part of them, and no success."""
+    evil = case.evil([{}])
+    aliases = case.folder / "aliases"
+    aliases.write_text("all: " + ",\n ".join(f"r{number}@b.example" for number in range(4500)) + "\n")
+    case.config(evil.port, aliases=aliases)
+    done = case.sendmail("-i", "all", code=75)
+    case.expect(not evil.mails and not case.queued() and "recipients" in done.err, done.err)
 
 
 # ---- many ----
