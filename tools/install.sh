@@ -44,7 +44,9 @@ install -d -m 2770 "$destdir/var/spool/tocsin" "$destdir/var/lib/tocsin"
 
 # Each user may queue mail and none may read the password: the program has the rights of a group.
 if [ "$(id -u)" = 0 ] && getent group "$group" >/dev/null; then
-    chgrp "$group" "$destdir$prefix/bin/tocsin" "$destdir/var/spool/tocsin" "$destdir/var/lib/tocsin"
+    chgrp "$group" "$destdir$prefix/bin/tocsin"
+    # With what was made there before there was the group; links are not followed.
+    chgrp -Rh "$group" "$destdir/var/spool/tocsin" "$destdir/var/lib/tocsin"
     chmod 2755 "$destdir$prefix/bin/tocsin"
     chmod 2770 "$destdir/var/spool/tocsin" "$destdir/var/lib/tocsin"
 elif [ -z "$destdir" ]; then
