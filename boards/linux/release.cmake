@@ -1,15 +1,15 @@
-# release.cmake - how the Linux program is compiled and linked when it is to be used: TOCSIN_LINUX=ON.
+# release.cmake - how the Linux program is compiled and linked for use: TOCSIN_LINUX=ON.
 #
-# With boards/linux/toolchain.cmake it is static with musl; with another toolchain (a distribution's,
-# OpenWrt's) it is whatever that makes.
+# With boards/linux/toolchain.cmake it is static with musl; with another toolchain (a
+# distribution's, OpenWrt's) it is whatever that makes.
 set(CMAKE_BUILD_TYPE "")
 # No exceptions pass through C, so nothing is needed to unwind a stack.
 set(code -Os -ffunction-sections -fdata-sections -fno-common
     -fno-unwind-tables -fno-asynchronous-unwind-tables
     -fstack-protector --param=ssp-buffer-size=4)
 if(CMAKE_C_COMPILER_ID STREQUAL GNU)
-  # Fat objects, so that tools/size.py can tell whose code it is. Without these passes the code is
-  # smaller.
+  # Fat objects, so that tools/size.py can tell whose code it is. Without these passes the code
+  # is smaller.
   list(APPEND code -flto -fno-move-loop-invariants -fno-tree-sra -fno-tree-tail-merge)
   add_compile_options(-ffat-lto-objects)
   add_link_options(-flto-partition=one)

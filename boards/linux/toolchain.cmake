@@ -28,7 +28,8 @@ execute_process(COMMAND ${compiler} -print-file-name=include
 set(CMAKE_C_FLAGS_INIT "-nostdinc -isystem ${musl}/include -isystem ${headers}")
 
 # A program that can be loaded anywhere, so that an attacker cannot know where its code is. Not on
-# MIPS, where such code is a tenth larger; there the soft-float ABI is for the many routers without an FPU.
+# MIPS, where such code is a tenth larger; there the soft-float ABI is for the many routers that
+# have no FPU.
 if(TOCSIN_ARCH MATCHES "^mips")
   string(APPEND CMAKE_C_FLAGS_INIT " -fno-pie -msoft-float")
   set(kind "-static -no-pie")
