@@ -28,7 +28,9 @@ static bool has_other_source(const struct config_reader *reader, enum config_key
         return config_written(reader, CONFIG_KEY_pop3_pass_file) ||
                config_written(reader, CONFIG_KEY_pop3_pass_command);
     default:
-        return id == CONFIG_KEY_tls_ca_file || id == CONFIG_KEY_to;
+        /* Who only fetches mail has no server to send by: the sender says so when it is asked. */
+        return id == CONFIG_KEY_tls_ca_file || id == CONFIG_KEY_to ||
+               (id == CONFIG_KEY_mailhub && !config_written(reader, CONFIG_KEY_mailhub2));
     }
 }
 #else

@@ -570,6 +570,11 @@ static int server_ready(struct mailer *mailer, char *why, size_t why_size)
     int error;
 
     server_view(mailer);
+    if (mailer->server.endpoint->host[0] == '\0') {
+        (void)text_print(why, why_size, "no mail server: expected mailhub = HOST:PORT in %s",
+                         settings->path);
+        return E_CONFIG;
+    }
     if (mailer->server.tls != SMTP_TLS_OFF && !mailer->trusted) {
         if (trust_open(&mailer->trust, settings_ca(settings)) < 0) {
             (void)text_copy(why, why_size, mailer->trust.problem);

@@ -301,6 +301,14 @@ static int act(struct sendmail *sendmail, int config_error)
     }
 }
 
+/* Nothing is sent: a mail server need not be known. */
+static bool shows_only(const struct sendmail *sendmail)
+{
+    enum options_mode mode = sendmail->options.mode;
+
+    return mode == OPTIONS_MAILQ || mode == OPTIONS_NEWALIASES || mode == OPTIONS_VERIFY;
+}
+
 int sendmail_main(const char *name, int argc, const char *argv[])
 {
     static struct sendmail sendmail;
@@ -321,6 +329,15 @@ int sendmail_main(const char *name, int argc, const char *argv[])
         return EX_OK;
     }
     error = settings_load(&sendmail.settings, sendmail.options.config, warn_quietly, &sendmail);
+    if (error == 0 && config_servers(&sendmail.settings.config) == 0 && !shows_only(&sendmail)) {
+        char sentence[SENTENCE_BYTES];
+
+        (void)text_print(sentence, sizeof sentence,
+                         "%s: no mail server: expected mailhub = HOST:PORT",
+                         sendmail.settings.path);
+        sendmail_say(&sendmail, false, sentence);
+        error = E_CONFIG;
+    }
     if (error < 0 && sendmail.settings.of_user) {
         return EX_CONFIG; /* Who wrote it is there to read what was said. */
     }

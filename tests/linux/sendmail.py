@@ -371,6 +371,14 @@ def broken_configuration(case):
     case.mails()
 
 
+@test("no-server-configured")
+def no_server_configured(case):
+    """A configuration for who only fetches mail: what is missing to send is said."""
+    case.config(1, mailhub=None, tls=None, tls_name=None, auth_user=None, auth_pass=None)
+    done = case.sendmail("-i", case.address, code=78)
+    case.expect("no mail server" in done.err, done.err)
+
+
 @test("disk-full")
 def disk_full(case):
     """Files may not grow: nothing is pretended, nothing is left half."""
