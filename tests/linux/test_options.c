@@ -122,11 +122,13 @@ static void test_callers(void **state)
     static const struct line lines[] = {
         /* Debian's cron, busybox crond, anacron, systemd-cron. */
         {"-i|-FCronDaemon|-B8BITMIME|-oem|root", "i F=<CronDaemon> [root]"},
+        {"-FCronDaemon|-i|-B8BITMIME|-oem|root", "i F=<CronDaemon> [root]"},
         {"-FCronDaemon|-i|-odi|-oem|-oi|-t|-f|root", "t i f=<root> F=<CronDaemon>"},
         {"-ti|", "t i"},
         {"-i|-t", "t i"},
         /* php's mail(), with and without a fifth parameter. */
         {"-t|-i", "t i"},
+        {"-oi|-t", "t i"},
         {"-t|-i|-fwww@example.com", "t i f=<www@example.com>"},
         {"-t|-i|-f|www@example.com", "t i f=<www@example.com>"},
         /* mdadm, smartd's and mailutils' mail, s-nail, mutt, git send-email. */
@@ -137,6 +139,11 @@ static void test_callers(void **state)
         {"-i|-f|me@x|-F|My Name|--|a@b", "i f=<me@x> F=<My Name> [a@b]"},
         {"-N|FAILURE,DELAY|-R|hdrs|-f|me@x|--|a@b", "f=<me@x> N=FAILURE,DELAY R=hdrs [a@b]"},
         {"-i|a@b", "i [a@b]"},
+        {"-i|--|root", "i [root]"},
+        {"-i|-F|W\xC3\xA4rter|-f|me@x|--|a@b|c@d", "i f=<me@x> F=<W\xC3\xA4rter> [a@b] [c@d]"},
+        {"-oem|-oi|-f|me@x|--|a@b|c@d", "i f=<me@x> [a@b] [c@d]"},
+        {"-f|me@x|-i|a@b|c@d", "i f=<me@x> [a@b] [c@d]"},
+        {"-oi|-f|me@x|-i|a@b", "i f=<me@x> [a@b]"},
         /* perl's Mail::Sendmail, MIME::Lite, Net::; Python's, Ruby's, fail2ban, logwatch. */
         {"-t|-oi|-oem", "t i"},
         {"-f|fail2ban@x|root@x", "f=<fail2ban@x> [root@x]"},
