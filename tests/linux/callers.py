@@ -172,6 +172,40 @@ def script(case, language, server):
             sender=f"device@{DOMAIN}")
 
 
+# ---- how daemons leave a process ----
+
+@test("closed-descriptors", shell="exec {} 1>&- 2>&-")
+@test("signals-ignored", shell="trap '' CHLD PIPE HUP INT; exec {}")
+@test("empty-environment", shell="exec env -i {}")
+@test("folder-gone", shell="mkdir gone && cd gone && rmdir ../gone && exec {}")
+@test("umask", shell="umask 777; exec {}")
+@test("few-descriptors", shell="ulimit -n 16; exec {}")
+@test("many-descriptors-left-open", shell="exec 3</dev/null 4<&3 5<&3 6<&3 7<&3 8<&3 9<&3; exec {}")
+@test("no-core-no-stack", shell="ulimit -c 0; ulimit -s 256; exec {}")
+def left(case, shell):
+    """Sent; kept while the server is away, and sent when it is back; the password comes from a command."""
+    secret = case.folder / "secret"
+    secret.write_text(case.dovecot.password)
+    port = case.bench.free_port()
+    case.config(port, auth_pass=None, auth_pass_command=f"cat {secret}")
+    command = shell.format(shlex.join(case.command("sendmail", "-t", "-i")))
+    mail = f"To: {case.address}\nSubject: {{}}\nContent-Type: text/plain; charset=utf-8\n\n{HARD_TEXT}"
+
+    def call(subject):
+        done = subprocess.run(["sh", "-c", command], input=mail.format(subject).encode(), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=RUN_S, cwd=case.folder, check=False)
+        case.expect(done.returncode == 0, f"{subject}: {done.returncode} {done.stderr.decode()}")
+
+    call("away")
+    case.expect(len(case.queued()) == 1, "it waits")
+    case.tap(case.servers.exim.port("implicit"), at=port)
+    call("back")
+    case.expect(not case.queued(), f"nothing is left: {case.mailq()}")
+    for mail_read in case.mails(count=2):
+        has(case, mail_read, HARD_TEXT)
+    case.expect(sorted(mail["Subject"] for mail in case.mails(count=2)) == ["away", "back"], "both")
+
+
 # ---- cron ----
 
 @test("cron")
@@ -211,19 +245,22 @@ def cron(case):
 
 # ---- what watches disks ----
 
-@test("mdadm", server="postfix")
-def mdadm(case, server):
+@test("mdadm", server="postfix", named=f"MAILFROM RAID Wächter <raid@{DOMAIN}>\n",
+      sender=f"RAID Wächter <raid@{DOMAIN}>")
+@test("mdadm-override", server="exim", sender=None, from_line_override="no")
+def mdadm(case, server, sender, named="", **more):
     """Its monitor's own alert, for an array that is named and need not be there."""
     run = case.folder / "run"
     run.mkdir()
-    caller = Caller(case, server, {"/run/mdadm": run})
+    caller = Caller(case, server, {"/run/mdadm": run}, **more)
     config = case.folder / "mdadm.conf"
-    config.write_text(f"MAILADDR root\nMAILFROM RAID Wächter <raid@{DOMAIN}>\n")
+    config.write_text(f"MAILADDR root\n{named}")
     caller.run("usr/sbin/mdadm", "--monitor", "--test", "--oneshot", f"--config={config}", "/dev/md/missing", code=None)
     caller.called_with(["-t"])
     mail = case.mails()[0]
-    has(case, mail, From=f"RAID Wächter <raid@{DOMAIN}>", To=f"root@{DOMAIN}", sender=f"device@{DOMAIN}",
+    has(case, mail, From=sender or mail["From"], To=f"root@{DOMAIN}", sender=f"device@{DOMAIN}",
         Subject=f"TestMessage event on /dev/md/missing:{os.uname().nodename}")
+    case.expect(sender or mail["From"].addresses[0].addr_spec == f"device@{DOMAIN}", mail["From"])
     case.expect("A TestMessage event had been detected on md device /dev/md/missing.\n" in content(mail), content(mail))
 
 
