@@ -4,13 +4,15 @@ server. Whatever happens: a mail that was taken (exit code 0, an envelope in the
 folder was synced) is received, at the latest by `sendmail -q`; it is whole; if twice, then with the same Message-ID;
 and one that was not taken is never sent.
 
-    sendmail_faults.py --inject PROGRAM --program PROGRAM [--every N] [kill | errors]...
+    sendmail_faults.py [--inject PROGRAM] [--program PROGRAM] [--every N] [kill | errors]...
 
 --program: tocsin without sanitizers, which would be traced as well. Needs root: the program hides its memory.
 """
 
 import argparse
 import email
+import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 sys.dont_write_bytecode = True
+ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from peers import Bench, Certificates  # noqa: E402
@@ -138,20 +141,24 @@ def run(trial, faults, every):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--inject", required=True)
-    parser.add_argument("--program", required=True)
-    parser.add_argument("--every", type=int, default=1, help="only each Nth call")
+    parser.add_argument("--inject", default=ROOT / "build/host/tests/linux/faults/inject")
+    parser.add_argument("--program", default=ROOT / "build/linux-x86_64/tocsin")
+    parser.add_argument("--every", type=int, default=5, help="only each Nth call (5); 1 takes minutes")
     parser.add_argument("what", nargs="*", choices=[[], *FAULTS], default=[])
     options = parser.parse_args()
-    broken = 0
+    if os.geteuid() != 0 or platform.machine() != "x86_64":
+        print("faults are injected by root on x86-64 only\n0 passed, 0 failed, 1 skipped")
+        return 0
+    tried = broken = 0
     with Bench("faults", limit_s=3600) as bench:
         for what in options.what or FAULTS:
-            trial = Trial(bench, options.inject, options.program)
+            trial = Trial(bench, str(options.inject), str(options.program))
             counts = run(trial, FAULTS[what], options.every)
             broken += counts["broken promises"]
+            tried += sum(count for name, count in counts.items() if name.startswith(("exit", "killed")))
             print(f"{what}: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count), flush=True)
             shutil.rmtree(trial.folder)
-    print("every promise kept" if not broken else f"{broken} broken promises")
+    print(f"{tried - broken} passed, {broken} failed")
     return 1 if broken else 0
 
 
