@@ -30,6 +30,11 @@ static bool argument_ok(const char *string, size_t size_max)
     return size <= size_max;
 }
 
+bool smtp_address_fits(const char *address)
+{
+    return address[0] != '\0' && argument_ok(address, SMTP_ADDRESS_MAX);
+}
+
 int smtp_init(struct smtp *smtp, const struct smtp_params *params, uint64_t now_ms)
 {
     const char *words = NULL;

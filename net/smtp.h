@@ -185,6 +185,9 @@ void smtp_rx_ack(struct smtp *smtp, size_t size, uint64_t now_ms);
 /* TLS is up and verified: the engine forgets what it learnt and greets again (RFC 3207 4.2). */
 void smtp_tls_started(struct smtp *smtp, uint64_t now_ms);
 
+/* Whether smtp_message() can carry the address: one that it cannot costs all recipients. */
+bool smtp_address_fits(const char *address);
+
 /* Starts a message, when SMTP_WANT_MESSAGE is set.
  * E_CONFIG: an address that no command can carry. E_PERMANENT: larger than the server's SIZE, or
  * eight_bit without 8BITMIME. E_INVALID: too many recipients, or not the time for it. */

@@ -4,7 +4,9 @@
 #include "net/text.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #define DEFERRED_MAX 3 /* Mails in a row; then it is the server, not the mail. */
@@ -108,12 +110,33 @@ static bool body_pump(struct mailer *mailer, uint64_t now_ms)
 
 /* ---- a mail ---- */
 
+/* A recipient that no command can carry is refused for himself, not for all in his envelope. */
+static bool fits(struct mailer *mailer, struct spool_rcpt *rcpt)
+{
+    char line[SPOOL_REASON_BYTES];
+
+    if (smtp_address_fits(rcpt->address)) {
+        return true;
+    }
+    (void)text_print(line, sizeof line,
+                     "<%s> cannot be sent: an address has no blanks and no characters but those of "
+                     "ASCII",
+                     rcpt->address);
+    rcpt->state = SPOOL_REFUSED;
+    free(rcpt->reason);
+    rcpt->reason = strdup(line);
+    (void)text_copy(mailer->mail.reason, sizeof mailer->mail.reason, line);
+    (void)text_print(line, sizeof line, "%s: refused: %s", mailer->mail.id, mailer->mail.reason);
+    mailer_say(mailer, LOG_ERR, line);
+    return false;
+}
+
 /* The next recipients that wait, as many as one envelope takes. */
 static void choose_recipients(struct mailer *mailer, size_t from)
 {
     mailer->rcpt_count = 0;
     for (size_t i = from; i < mailer->mail.rcpt_count && mailer->rcpt_count < SMTP_RCPT_MAX; i++) {
-        if (mailer->mail.rcpt[i].state == SPOOL_WAITING) {
+        if (mailer->mail.rcpt[i].state == SPOOL_WAITING && fits(mailer, &mailer->mail.rcpt[i])) {
             mailer->rcpt_index[mailer->rcpt_count] = i;
             mailer->rcpt[mailer->rcpt_count++] = mailer->mail.rcpt[i].address;
         }
