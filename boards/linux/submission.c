@@ -2,6 +2,7 @@
 
 #include "net/address.h"
 #include "net/posix/link_posix.h"
+#include "net/smtp.h"
 #include "net/text.h"
 
 #include <errno.h>
@@ -129,20 +130,56 @@ static bool has_domain(const char *address)
     return address_domain(address) != NULL;
 }
 
+/* The first address of a list counts. */
+static void keep_first(void *context, const char *address)
+{
+    char *first = context;
+
+    if (first[0] == '\0') {
+        (void)text_copy(first, ADDRESS_BYTES, address);
+    }
+}
+
+/* `-f` as people write it: an address, <address>, or Name <address>. False: there is none in it. */
+static bool take_given(struct submission *submission)
+{
+    const char *given = submission->params.sender;
+    const char *domain = submission->params.settings->domain;
+    char first[ADDRESS_BYTES] = "";
+    char sentence[SUBMISSION_TEXT_BYTES];
+    struct address_list list;
+    struct text whole = text_begin(submission->address, sizeof submission->address);
+
+    if (given == NULL || given[0] == '\0') {
+        return false;
+    }
+    address_list_init(&list, keep_first, first);
+    address_list_push(&list, given, strlen(given));
+    if (address_list_end(&list) == 0 && address_is_valid(first)) {
+        text_format(&whole, "%s%s%s", first, has_domain(first) ? "" : "@",
+                    has_domain(first) ? "" : domain);
+        if (!whole.cut && smtp_address_fits(submission->address)) {
+            return true;
+        }
+    }
+    (void)text_print(sentence, sizeof sentence,
+                     "-f %s: not an address that can be sent; the sender is the default one",
+                     given);
+    warn(submission, sentence);
+    return false;
+}
+
 /* `-f`, else the user's line in revaliases, else `from`, else the login at the server if that is an
  * address, else the user here. */
 static void choose_sender(struct submission *submission)
 {
     const struct settings *settings = submission->params.settings;
     const struct config *config = &settings->config;
-    const char *given = submission->params.sender;
     char *out = submission->address;
     size_t size = sizeof submission->address;
     int found = 0;
 
-    if (given != NULL && given[0] != '\0' && address_is_valid(given)) {
-        (void)text_print(out, size, "%s%s%s", given, has_domain(given) ? "" : "@",
-                         has_domain(given) ? "" : settings->domain);
+    if (take_given(submission)) {
         return;
     }
     found = users_sender(&submission->users, settings->user, out, size, submission->revaliases_hub,

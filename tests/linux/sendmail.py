@@ -166,7 +166,8 @@ def ssmtp_configuration(case):
                          f"AuthPass={case.dovecot.password}\nAuthMethod=LOGIN\nTLS_CA_File={root}\n"
                          f"host={HOST} 127.0.0.1\nspool={case.spool}\nlog={case.log}\n")
     case.conf.chmod(0o600)
-    (folder / "revaliases").write_text(f"root:sentry@{DOMAIN}:{HOST}:{case.servers.exim.port('starttls', 'wildcard')}\n")
+    other = case.servers.exim.port("starttls", "wildcard")
+    (folder / "revaliases").write_text(f"root:sentry@{DOMAIN}:{HOST}:{other}\n")
     case.sendmail("-t", text=f"To: {case.address}\nFrom: somebody@elsewhere.example\nSubject: s\n\nx\n", code=0)
     mail = case.mails()[0]
     case.expect(f"sentry@{DOMAIN}" in mail["From"], f"From: {mail['From']}")
@@ -414,6 +415,32 @@ def closed_descriptors(case):
     case.expect(">>>" not in case.log_text() and "option" not in case.log_text(), "nor into the log")
     done = case.sendmail("-i", "a@b.example", preexec_fn=lambda: os.close(0))
     case.expect(done.returncode != 0 and len(evil.mails) == 3 and not case.queued(), f"{done.returncode} {done.err}")
+
+
+@test("address-that-no-command-carries")
+def unfit_address(case):
+    """It costs nobody else his mail, and is told at once."""
+    evil = case.evil([{}])
+    case.config(evil.port)
+    done = case.sendmail("-i", "a@b.example", "gr\u00fcn@b.example", "c@b.example", code=69)
+    told = [line for line in evil.commands[0] if line.startswith("RCPT TO:")]
+    case.expect(told == ["RCPT TO:<a@b.example>", "RCPT TO:<c@b.example>"] and len(evil.mails) == 1, f"{told}")
+    case.expect("ASCII" in done.err and len(case.failed()) == 1 and not case.queued(), done.err)
+
+
+@test("sender-as-people-write-it")
+def sender_as_written(case):
+    """-f takes what a header would have; what is no address is told, and no mail is lost for it."""
+    evil = case.evil([{}])
+    case.config(evil.port)
+    for given, sender in (("<me@b.example>", "me@b.example"), ("My Name <me@b.example>", "me@b.example"),
+                          (" me@b.example ", "me@b.example"), ("me", f"me@{DOMAIN}"), ("<>", ""),
+                          ("a b c", f"device@{DOMAIN}"),
+                          ("gr\u00fcn@b.example", f"device@{DOMAIN}")):
+        done = case.sendmail("-i", "-f", given, "a@b.example", code=0)
+        case.expect(any(line.startswith(f"MAIL FROM:<{sender}>") for line in evil.commands[-1]),
+                    f"{given!r}: {evil.commands[-1]}")
+        case.expect(("-f" in done.err) == sender.startswith("device"), f"{given!r}: {done.err}")
 
 
 def rewrite_envelope(case, **values):
