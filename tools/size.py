@@ -40,6 +40,8 @@ LOADING = re.compile(r"^\.(?:rela?|relr)\.dyn$|^\.(?:dynamic|dynsym|dynstr|gnu\.
                      r"|^\.MIPS\.|^\.reginfo$|^\.ARM\.")
 STACK, PADDING, RELOCATION = "stack", "padding", "loading"
 LINUX = "linux-"
+# Whose objects tell whose code it is (boards/linux/release.cmake); of the others there is a total.
+DETAILED = "linux-x86_64"
 KINDS = ("text", "rodata", "data", "bss", "stack")
 INPUT = re.compile(r"^ (\S+)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+(\S.*)$")
 BEGIN, END = "<!-- size:begin -->", "<!-- size:end -->"
@@ -282,37 +284,35 @@ def print_top(board, count):
         print()
 
 
-def markdown_table(head, tables, columns, limits):
-    """A table of the README; columns(kinds) are the figures of a part on one board."""
-    parts = [part for part in [*PARTS, RELOCATION, "other", PADDING, STACK]
-             if any(part in order(table) for table in tables.values())]
-    rows = [(part, [value for table in tables.values()
-                    for value in columns(table.get(part, dict.fromkeys(KINDS, 0)))])
-            for part in parts]
-    sum_row = [sum(values) for values in zip(*(values for _, values in rows))]
-    rows += [("**total**", sum_row), ("limit", limits)]
-    lines = [head, "|---|" + "---:|" * len(sum_row)]
-    lines += [f"| {label} | " + " | ".join(f"{value:,}" for value in values) + " |"
-              for label, values in rows]
-    return "\n".join(lines)
+def columns_of(name, values):
+    """(flash, ram) as the columns of a board; a Linux program has the first one only."""
+    return list(values)[:1 if name.startswith(LINUX) else 2]
 
 
 def markdown(tables):
-    """The README's tables: bytes of each part on each board, and in each Linux program."""
-    boards = {name: table for name, table in tables.items() if not name.startswith(LINUX)}
-    linux = {name: table for name, table in tables.items() if name.startswith(LINUX)}
-    made = []
-    if boards:
-        head = (f"| bytes ({compiler()}) | "
-                + " | ".join(f"{board} flash | RAM" for board in boards) + " |")
-        limits = [value for board in boards for value in limits_of(board).values()]
-        made.append(markdown_table(head, boards, sums, limits))
+    """The README's tables: bytes of each part on each board and in the Linux program, whose objects
+    tell for one processor; and that program's size on the others."""
+    detailed = {name: table for name, table in tables.items()
+                if not name.startswith(LINUX) or name == DETAILED}
+    parts = [part for part in [*PARTS, RELOCATION, "other", PADDING, STACK]
+             if any(part in order(table) for table in detailed.values())]
+    heads = [cell for name in detailed
+             for cell in columns_of(name, (name if name == DETAILED else f"{name} flash", "RAM"))]
+    rows = [(part, [columns_of(name, sums(table.get(part, dict.fromkeys(KINDS, 0))))
+                    for name, table in detailed.items()]) for part in parts]
+    rows.append(("**total**", [columns_of(name, total(table)) for name, table in detailed.items()]))
+    rows.append(("limit", [columns_of(name, limits_of(name).values()) for name in detailed]))
+    lines = [f"| bytes ({compiler()}) | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
+    lines += [f"| {label} | " + " | ".join(f"{value:,}" for cells in groups for value in cells) + " |"
+              for label, groups in rows]
+    linux = [name for name in tables if name.startswith(LINUX)]
     if linux:
-        head = ("| Linux, text and data | "
-                + " | ".join(name.removeprefix(LINUX) for name in linux) + " |")
-        limits = [limits_of(name)["flash"] for name in linux]
-        made.append(markdown_table(head, linux, lambda kinds: sums(kinds)[:1], limits))
-    return "\n\n".join(made)
+        lines += ["", "| Linux | " + " | ".join(name.removeprefix(LINUX) for name in linux) + " |",
+                  "|---|" + "---:|" * len(linux),
+                  "| text and data | " + " | ".join(f"{total(tables[name])[0]:,}" for name in linux)
+                  + " |",
+                  "| limit | " + " | ".join(f"{limits_of(name)['flash']:,}" for name in linux) + " |"]
+    return "\n".join(lines)
 
 
 def replace_between(path, begin, end, text):
@@ -338,7 +338,7 @@ def main():
         for board, table in tables.items():
             limits = limits_of(board)
             have = dict(zip(("flash", "ram"), total(table)))
-            if arguments.line:
+            if arguments.line or (board.startswith(LINUX) and board != DETAILED):
                 print(line_of(board, have, limits))
             else:
                 print_table(board, table, limits)

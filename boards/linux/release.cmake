@@ -8,10 +8,12 @@ set(code -Os -ffunction-sections -fdata-sections -fno-common
     -fno-unwind-tables -fno-asynchronous-unwind-tables
     -fstack-protector --param=ssp-buffer-size=4)
 if(CMAKE_C_COMPILER_ID STREQUAL GNU)
-  # Fat objects, so that tools/size.py can tell whose code it is. Without these passes the code
-  # is smaller.
+  # Without these passes the code is smaller.
   list(APPEND code -flto -fno-move-loop-invariants -fno-tree-sra -fno-tree-tail-merge)
-  add_compile_options(-ffat-lto-objects)
+  if(TOCSIN_ARCH STREQUAL x86_64)
+    # So that tools/size.py can tell whose code it is; it takes longer.
+    add_compile_options(-ffat-lto-objects)
+  endif()
   add_link_options(-flto-partition=one)
 endif()
 add_compile_options(${code})
