@@ -125,8 +125,8 @@ struct app {
 #endif
 };
 
-/* Where a configuration is checked while no session runs; it holds nothing before. With the sizes of
- * a device that is the record buffer. */
+/* Where a configuration is checked while no session runs; it holds nothing before. With the sizes
+ * of a device that is the record buffer. */
 #ifdef TOCSIN_HOSTED
 #define APP_ROOM(app) (&(app)->room)
 #else

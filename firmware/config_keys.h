@@ -37,7 +37,7 @@
     KEY(aliases, TEXT, "aliases", 0, 0, "/etc/aliases", \
         "Names and the addresses that they stand for; see aliases(5).") \
     KEY(revaliases, TEXT, "revaliases", 0, 0, "", \
-        "`USER:ADDRESS[:MAILHUB]` lines: who a user's mail comes from. The file beside ssmtp.conf " \
+        "`USER:ADDRESS[:MAILHUB]` lines: who a user's mail comes from. That beside ssmtp.conf " \
         "if that is in use.") \
     KEY(log, TEXT, "log", 0, 0, "syslog", \
         "Where a line a mail goes: `syslog`, `off`, or a file.") \

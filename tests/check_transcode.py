@@ -20,9 +20,12 @@ import random
 import re
 import sys
 
-BOUNDARIES = ("b", "bb", "b-", "bbb", "b=", "b=3D", "=_x", "----=_Part", "a b", "x" * 70, "(1:2)", "'+_,-./:=?", "--", "-")
-WORDS = ("plain", "Größe", "съешь", "漢字", "a=b", "=3D", "From", ".", "..", "--", "-", "--b", "x" * 60, "tab\there", "end ")
-ENCODINGS = {"none": None, "seven": "7bit", "eight": "8bit", "binary": "Binary", "odd": "8-bit", "comment": "8bit (no less)"}
+BOUNDARIES = ("b", "bb", "b-", "bbb", "b=", "b=3D", "=_x", "----=_Part", "a b", "x" * 70, "(1:2)", "'+_,-./:=?",
+              "--", "-")
+WORDS = ("plain", "Größe", "съешь", "漢字", "a=b", "=3D", "From", ".", "..", "--", "-", "--b", "x" * 60,
+         "tab\there", "end ")
+ENCODINGS = {"none": None, "seven": "7bit", "eight": "8bit", "binary": "Binary", "odd": "8-bit",
+             "comment": "8bit (no less)"}
 
 
 class Leaf:
@@ -30,7 +33,8 @@ class Leaf:
 
     def __init__(self, rng, eol, outer):
         self.kind = rng.choice(("plain", "plain", "plain", "bare", "html", "bytes", "json", "wide", "latin", "ascii"))
-        self.types = {"plain": "text/plain; charset=utf-8", "bare": None, "html": "text/html", "bytes": "application/octet-stream",
+        self.types = {"plain": "text/plain; charset=utf-8", "bare": None, "html": "text/html",
+                      "bytes": "application/octet-stream",
                       "json": "application/json; x=\"a;charset=no\"", "wide": "text/plain; charset=UTF-16LE",
                       "latin": "text/plain;\tformat=flowed;" + eol + " charset=\"iso-8859-1\"",
                       "ascii": "TEXT/Plain; Charset=\"US-ASCII\" (so it says);" + eol + "\tformat=fixed"}
@@ -57,7 +61,8 @@ class Leaf:
         if self.has_boundary(self.raw, outer):
             self.meant = self.raw = b"harmless"
             self.encoding = "seven"
-        self.encoding_value = ENCODINGS.get(self.encoding) or {"base64": "BASE64", "quoted": "quoted-printable"}.get(self.encoding)
+        self.encoding_value = ENCODINGS.get(self.encoding) or {
+            "base64": "BASE64", "quoted": "quoted-printable"}.get(self.encoding)
 
     @staticmethod
     def has_boundary(raw, outer):
@@ -77,7 +82,8 @@ class Leaf:
         text = quopri.encodestring(self.meant).replace(b"\n", eol.encode())
         self.meant = self.meant.replace(b"\n", eol.encode())
         if rng.random() < 0.3:  # Bytes that have no business there stand for themselves.
-            garbage = rng.choice((b"\xc3\xbc", b"\xff", b"=\xe9", b"=A\xe9", b"=3\xff=", b"=G", b"= x", b"y" * 3000, b"=C3=BC" * 400,
+            garbage = rng.choice((b"\xc3\xbc", b"\xff", b"=\xe9", b"=A\xe9", b"=3\xff=", b"=G", b"= x", b"y" * 3000,
+                                  b"=C3=BC" * 400,
                                   b"--" * 900, b"\0"))
             text = b"x" + garbage + b"." + eol.encode() + text
             self.meant = quopri.decodestring(b"x" + garbage + b".") + eol.encode() + self.meant
@@ -144,7 +150,8 @@ class Message:
     def __init__(self, rng, eol, outer, depth):
         self.part = make(rng, eol, outer, depth + 1)
         subject = rng.choice(("plain", "=?utf-8?Q?W=C3=B6rter?=", "Größe 7 Prüfung", "x " * 800, "ein ü"))
-        fields = ["From: \"Jürgen Müller\" <a@example.com>" if rng.random() < 0.3 else "From: a@example.com", "Subject: " + subject]
+        fields = ["From: \"Jürgen Müller\" <a@example.com>" if rng.random() < 0.3 else "From: a@example.com",
+                  "Subject: " + subject]
         self.raw = "".join(field + eol for field in fields).encode() + join(self.part, rng, eol)
 
     def header(self):

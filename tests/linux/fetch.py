@@ -89,7 +89,8 @@ class Home:
         self.state = self.folder / "state"
         self.log = self.folder / "log"
         self.config = self.folder / "tocsin.conf"
-        self.keys = {"mailhub": "127.0.0.1:465", "root": "joe@example.test", "pop3": f"127.0.0.1:{port}", "pop3_user": user, "pop3_pass": PASSWORD, "pop3_tls": "implicit",
+        self.keys = {"mailhub": "127.0.0.1:465", "root": "joe@example.test",
+                     "pop3": f"127.0.0.1:{port}", "pop3_user": user, "pop3_pass": PASSWORD, "pop3_tls": "implicit",
                      "pop3_tls_name": HOST, "tls_ca_file": stand.certificates.root(), "log": self.log,
                      "deliver": f"maildir:{self.maildir}", "state": self.state}
         self.set(**keys)
