@@ -88,7 +88,7 @@ class Caller:
                           f"cd / && call={shlex.quote(str(self.noted))}/$$\n"
                           "for word; do printf '%s\\0' \"$word\"; done > \"$call.words\"\n"
                           "export ASAN_OPTIONS=abort_on_error=0:exitcode=99\n"
-                          f"{shlex.join(self.case.command('sendmail'))} \"$@\" 2> \"$call.said\"\n"
+                          f"{shlex.join(map(str, self.case.command('sendmail')))} \"$@\" 2> \"$call.said\"\n"
                           "code=$?\necho $code > \"$call.tmp\" && mv \"$call.tmp\" \"$call.code\"\nexit $code\n")
         script.chmod(0o755)
         return script
@@ -196,7 +196,7 @@ def left(case, shell):
     secret.write_text(case.dovecot.password)
     port = case.bench.free_port()
     case.config(port, auth_pass=None, auth_pass_command=f"cat {secret}")
-    command = shell.format(shlex.join(case.command("sendmail", "-t", "-i")))
+    command = shell.format(shlex.join(map(str, case.command("sendmail", "-t", "-i"))))
     mail = f"To: {case.address}\nSubject: {{}}\nContent-Type: text/plain; charset=utf-8\n\n{HARD_TEXT}"
 
     def call(subject):
