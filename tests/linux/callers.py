@@ -180,6 +180,44 @@ def script(case, language, server):
             sender=f"device@{DOMAIN}")
 
 
+# As their sources and packages have it: what is run, its arguments, and who is said to send.
+LINES = {
+    "fail2ban": (r"""printf %b "Subject: [Fail2Ban] sshd: banned 192.0.2.1 from box
+Date: `LC_ALL=C date +"%a, %d %h %Y %T %z"`
+From: Fail2Ban <fail2ban@example.test>
+To: root@localhost\n
+Hi,\n
+The IP 192.0.2.1 has just been banned.\n
+Regards,\n
+Fail2Ban" | /usr/sbin/sendmail -f "fail2ban@example.test" "root@localhost" """,
+                 ["-f", f"fail2ban@{DOMAIN}", "root@localhost"], f"fail2ban@{DOMAIN}", "has just been banned."),
+    "watchdog": (r"""printf 'Subject: box.example.test is going down!\nTo: %s\n\nMessage from watchdog:\n' root |
+/usr/lib/sendmail -i root""", ["-i", "root"], f"device@{DOMAIN}", "Message from watchdog:"),
+    "busybox-crond": (r"""printf 'To: root\nSubject: cron: echo x\n\nx\n' | /usr/sbin/sendmail -ti ''""", ["-ti", ""],
+                      f"device@{DOMAIN}", "x"),
+    "openwrt-script": (r"""printf 'Subject: wan is down\nFrom: Router <root>\nTo: root\n\nsince 12:00\n.\n' |
+sendmail root""", ["root"], f"device@{DOMAIN}", "since 12:00"),
+    "two-lines-no-header": (r"""echo 'the disk is full' | sendmail root""", ["root"], f"device@{DOMAIN}",
+                            "the disk is full"),
+}
+
+
+@test("fail2ban", name="fail2ban")
+@test("watchdog", name="watchdog")
+@test("busybox-crond", name="busybox-crond")
+@test("openwrt-script", name="openwrt-script")
+@test("no-header", name="two-lines-no-header")
+def line(case, name):
+    """Scripts' lines, to a local name."""
+    caller = Caller(case)
+    script, words, sender, text = LINES[name]
+    caller.run("sh", "-c", script)
+    caller.called_with(words)
+    mail = case.mails()[0]
+    has(case, mail, sender=sender)
+    case.expect(text in content(mail) and mail["From"].addresses[0].domain == DOMAIN, f"{mail}")
+
+
 # ---- how daemons leave a process ----
 
 @test("closed-descriptors", shell="exec {} 1>&- 2>&-")
