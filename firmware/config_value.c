@@ -191,10 +191,32 @@ static enum config_fault set_mailboxes(struct config *config, char *value)
 }
 
 /* HOST[:PORT] */
+#ifdef TOCSIN_HOSTED
+/* "[2001:db8::25]", with or without ":465" behind it. What stands in the brackets is the link's to
+ * judge; false: there are none. */
+static bool in_brackets(const char *value, size_t *length)
+{
+    *length = 1 + strspn(value + (value[0] == '[' ? 1 : 0), "0123456789abcdefABCDEF:.");
+    return value[0] == '[' && value[*length] == ']' && *length > 2 && ++*length < CONFIG_HOST_BYTES;
+}
+#endif
+
 static bool parse_endpoint(char *value, const struct config_key *key, struct config_endpoint *out)
 {
     char *colon = strchr(value, ':');
     uint32_t port = key->type == CONFIG_ENDPOINT ? 0 : key->limit; /* 0: not written. */
+    bool literal = false;
+#ifdef TOCSIN_HOSTED
+    size_t length;
+
+    literal = in_brackets(value, &length);
+    if (literal) {
+        colon = value[length] == ':' ? value + length : NULL;
+        if (colon == NULL && value[length] != '\0') {
+            return false;
+        }
+    }
+#endif
 
     if (colon != NULL) {
         *colon = '\0';
@@ -202,7 +224,7 @@ static bool parse_endpoint(char *value, const struct config_key *key, struct con
             return false;
         }
     }
-    if (!(key->type == CONFIG_SERVERS ? is_address(value) : host_valid(value))) {
+    if (!literal && !(key->type == CONFIG_SERVERS ? is_address(value) : host_valid(value))) {
         return false;
     }
     out->port = (uint16_t)port;

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from program import DOMAIN, DROP, HOST, SILENT, main, test, wait_for  # noqa: E402
+from program import DOMAIN, DROP, HOST, SILENT, Skip, main, test, wait_for  # noqa: E402
 
 
 def body_of(raw):
@@ -359,6 +359,34 @@ def ipv6_first(case):
     case.config(port, mailhub=f"localhost:{port}")
     case.sendmail("-i", case.address, code=0)
     case.mails()
+
+
+@test("ipv6")
+def ipv6(case):
+    """An address in brackets, and the name that its certificate has."""
+    port = case.servers.exim.port("implicit")
+    try:
+        listener = socket.create_server(("::1", port), family=socket.AF_INET6)
+    except OSError as why:
+        raise Skip(f"no IPv6 here: {why}") from None
+
+    def lead(from_, to):
+        try:
+            while data := from_.recv(65536):
+                to.sendall(data)
+            to.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def serve():
+        with listener, listener.accept()[0] as client, socket.create_connection(("127.0.0.1", port)) as server:
+            threading.Thread(target=lead, args=(client, server), daemon=True).start()
+            lead(server, client)
+    threading.Thread(target=serve, daemon=True).start()
+    case.config(port, mailhub=f"[::1]:{port}")
+    case.sendmail("-i", case.address, code=0)
+    case.mails()
+    case.expect("[::1]" in case.log_text(), case.log_text())
 
 
 @test("broken-configuration")
