@@ -66,6 +66,8 @@ def stages():
          [python, "tests/linux/device.py"], 400),
         ("linux-fetch", "mailboxes fetched by POP3 into Maildir, mbox and commands",
          [python, "tests/linux/fetch.py"], 600),
+        ("linux-callers", "sendmail called by cron, smartd, mdadm, mail programs, git, PHP, logwatch",
+         [python, "tests/linux/callers.py"], 400),
         ("linux-faults", "sendmail killed, or refused, at each system call",
          [python, "tests/linux/faults/sendmail_faults.py"], 600),
         ("conformance", "each board's drivers keep the promises of hal/",
