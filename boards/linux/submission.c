@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -229,12 +230,70 @@ static int temporary_file(struct submission *submission)
     char path[] = "/tmp/tocsin-XXXXXX";
     int fd = mkostemp(path, O_CLOEXEC);
 
+    if (fd >= 0) {
+        (void)unlink(path);
+    } else {
+        fd = memfd_create("tocsin", MFD_CLOEXEC); /* A small system may have no such folder. */
+    }
     if (fd < 0) {
         return fail(submission, E_IO, "/tmp: no temporary file can be made there");
     }
-    (void)unlink(path);
     submission->fd = fd;
     return 0;
+}
+
+static int write_all(int fd, const uint8_t *bytes, size_t size)
+{
+    while (size > 0) {
+        ssize_t put = write(fd, bytes, size);
+
+        if (put < 0 && errno != EINTR) {
+            return errno == ENOSPC || errno == EDQUOT ? E_SPACE : E_IO;
+        }
+        if (put > 0) {
+            bytes += put;
+            size -= (size_t)put;
+        }
+    }
+    return 0;
+}
+
+/* The spool does not take the message: from here on it is in memory, to be sent at once. */
+static int leave_spool(struct submission *submission, int error)
+{
+    struct spool *spool = submission->params.spool;
+    char sentence[SUBMISSION_TEXT_BYTES + 64];
+    int fd;
+
+    if (!submission->held_whole || (error != E_SPACE && error != E_IO)) {
+        return fail(submission, error, spool->problem);
+    }
+    fd = memfd_create("tocsin", MFD_CLOEXEC);
+    if (fd < 0 || write_all(fd, submission->held, submission->held_size) < 0) {
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        return fail(submission, error, spool->problem);
+    }
+    (void)text_print(sentence, sizeof sentence, "%s; the mail is not kept, but sent at once",
+                     spool->problem);
+    warn(submission, sentence);
+    spool_draft_drop(spool, &submission->draft);
+    submission->params.spool = NULL;
+    submission->fd = fd;
+    submission->mail.id[0] = '\0';
+    submission->mail.size_bytes = submission->held_size;
+    return 0;
+}
+
+static void hold(struct submission *submission, const uint8_t *bytes, size_t size)
+{
+    submission->held_whole =
+        submission->held_whole && size <= sizeof submission->held - submission->held_size;
+    if (submission->held_whole) {
+        memcpy(submission->held + submission->held_size, bytes, size);
+        submission->held_size += size;
+    }
 }
 
 int submission_begin(struct submission *submission, const struct submission_params *params)
@@ -270,28 +329,14 @@ int submission_begin(struct submission *submission, const struct submission_para
     message.context = submission;
     message_init(&submission->message, &message);
     transcode_look_init(&submission->look);
+    submission->held_whole = true;
+    submission->held_size = 0;
     if (params->spool != NULL) {
         int error = spool_draft_begin(params->spool, &submission->draft);
 
-        return error < 0 ? fail(submission, error, params->spool->problem) : 0;
+        return error < 0 ? leave_spool(submission, error) : 0;
     }
     return temporary_file(submission);
-}
-
-static int write_all(int fd, const uint8_t *bytes, size_t size)
-{
-    while (size > 0) {
-        ssize_t put = write(fd, bytes, size);
-
-        if (put < 0 && errno != EINTR) {
-            return errno == ENOSPC || errno == EDQUOT ? E_SPACE : E_IO;
-        }
-        if (put > 0) {
-            bytes += put;
-            size -= (size_t)put;
-        }
-    }
-    return 0;
 }
 
 /* Takes what the filter has ready to its place. */
@@ -304,15 +349,13 @@ static int drain(struct submission *submission)
     while ((size = message_read(&submission->message, out, sizeof out)) > 0 && error == 0) {
         transcode_look_push(&submission->look, out, size);
         if (submission->params.spool != NULL) {
+            hold(submission, out, size);
             error = spool_draft_write(submission->params.spool, &submission->draft, out, size);
+            error = error < 0 ? leave_spool(submission, error) : 0;
         } else {
             error = write_all(submission->fd, out, size);
             submission->mail.size_bytes += size;
-        }
-        if (error < 0) {
-            return fail(submission, error,
-                        submission->params.spool != NULL ? submission->params.spool->problem
-                                                         : "/tmp: the message cannot be written");
+            error = error < 0 ? fail(submission, error, "the message cannot be written") : 0;
         }
     }
     return error;
@@ -380,16 +423,15 @@ int submission_commit(struct submission *submission)
     if (mail->from == NULL || mail->message_id == NULL) {
         return fail(submission, E_SPACE, "out of memory");
     }
-    if (submission->params.spool == NULL) {
+    if (submission->params.spool != NULL) {
+        error = spool_draft_commit(submission->params.spool, &submission->draft, mail);
+        submission->committed = error == 0;
+        error = error < 0 ? leave_spool(submission, error) : 0;
+    }
+    if (!submission->committed) {
         mail->queued_unix_ms = posix_unix_ms();
-        return 0;
     }
-    error = spool_draft_commit(submission->params.spool, &submission->draft, mail);
-    if (error < 0) {
-        return fail(submission, error, submission->params.spool->problem);
-    }
-    submission->committed = true;
-    return 0;
+    return error;
 }
 
 void submission_send(struct submission *submission, struct mailer_outcome *outcome)

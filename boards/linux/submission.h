@@ -7,8 +7,10 @@
  *     submission_send(&submission, &outcome);                      now, if nothing is in the way
  *     submission_end(&submission);
  *
- * Without a spool (`queue = no`, or one that cannot be written) the message waits in an unlinked
- * temporary file for submission_send(), and is gone with submission_end().
+ * Without a spool (`queue = no`, or one that cannot be opened) the message waits in an unlinked
+ * temporary file for submission_send(), and is gone with submission_end(). So it is with one that
+ * the spool did not take to its end (a full disk, of which many an alert is to tell), if it is not
+ * larger than what is held in memory for that: params.spool is NULL then, and committed false.
  */
 #ifndef TOCSIN_BOARDS_LINUX_SUBMISSION_H
 #define TOCSIN_BOARDS_LINUX_SUBMISSION_H
@@ -27,6 +29,7 @@
 #include <stdint.h>
 
 #define SUBMISSION_TEXT_BYTES 512
+#define SUBMISSION_HELD_BYTES 65536
 
 /* Borrowed until submission_end(). */
 struct submission_params {
@@ -65,6 +68,9 @@ struct submission {
     char problem[SUBMISSION_TEXT_BYTES];
     struct message message;
     struct transcode_look look;
+    bool held_whole; /* held is all of the message so far. */
+    size_t held_size;
+    uint8_t held[SUBMISSION_HELD_BYTES]; /* Pages that are not needed are never touched. */
 };
 
 /* E_IO, E_SPACE: no place for the message; problem says why. */

@@ -127,6 +127,8 @@ def run(trial, faults, every):
                 number += 1
                 code, said, command = trial.call(number, "--at", str(at), "--do", *fault.split())
                 broken, times = trial.judge(number, code, at > synced)
+                if fault.startswith("ENOSPC") and code != 0:
+                    broken = broken or f"exit code {code}: a full disk kept it from being sent"
                 if code == 124:
                     broken = f"it took longer than {RUN_S} s"
                 if broken:
