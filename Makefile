@@ -104,7 +104,7 @@ endif
 	    test build/linux-$$arch/CMakeCache.txt -nt boards/linux/toolchain.cmake || \
 	        rm -f build/linux-$$arch/CMakeCache.txt; \
 	    tools/musl.sh $$arch $(JOBS) '$(MUSL)' && \
-	    $(call cmake_build,linux-$$arch,tocsin-linux,-DTOCSIN_LINUX=ON -DTOCSIN_ARCH=$$arch \
+	    $(call cmake_build,linux-$$arch,tocsin-linux flash_tools,-DTOCSIN_LINUX=ON -DTOCSIN_ARCH=$$arch \
 	        -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/boards/linux/toolchain.cmake) && \
 	    $(PYTHON) tools/size.py --line linux-$$arch || exit 1; \
 	done

@@ -33,9 +33,11 @@ install -d "$share/tocsin" "$share/doc/tocsin" "$share/lintian/overrides" "$root
 install -m 644 boards/linux/tocsin.conf.example "$share/tocsin/tocsin.conf"
 install -m 644 "$debian/lintian-overrides" "$share/lintian/overrides/tocsin"
 install -m 644 "$debian/cron.d" "$root/etc/cron.d/tocsin"
-rm "$share/man/man8/sendmail.8"
-gzip -9n "$share"/man/man?/*.[0-9]
-ln -sf tocsin-sendmail.8.gz "$share/man/man8/sendmail.8.gz"
+find "$share/man" -type f -exec gzip -9n {} +
+find "$share/man" -type l | while read -r link; do
+    ln -s "$(readlink "$link").gz" "$link.gz"
+    rm "$link"
+done
 {
     echo "Tocsin, and the libraries that are in the program."
     echo

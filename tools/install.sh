@@ -1,5 +1,6 @@
 #!/bin/sh
-# install.sh PROGRAM - put the Linux program and its manual pages in their places; `make install`.
+# install.sh PROGRAM - put the Linux program, the flash tools beside it and the manual pages in their
+# places; `make install`.
 #
 # DESTDIR and PREFIX are variables of the environment; FORCE=1 replaces another sendmail.
 set -eu
@@ -32,6 +33,12 @@ for page in "$linux"/man/*.[0-9]; do
     folder=$destdir$prefix/share/man/man${page##*.}
     install -d "$folder"
     install -m 644 "$page" "$folder"
+done
+for tool in "${program%/*}"/tocsin-flash-*; do
+    if [ -x "$tool" ]; then
+        install -m 755 "$tool" "$destdir$prefix/bin"
+        ln -sf tocsin.8 "$destdir$prefix/share/man/man8/${tool##*/}.8"
+    fi
 done
 ln -sf tocsin-sendmail.8 "$destdir$prefix/share/man/man8/sendmail.8"
 install -m 644 "$linux/tocsin.conf.example" "$destdir/etc/tocsin.conf.example"

@@ -9,7 +9,7 @@ set -eu
 arch=$1 jobs=$2 musl=$3
 cc=$(tools/compiler.sh "$arch")
 
-folders="conf ctype dirent env errno exit fcntl internal legacy linux locale malloc malloc/mallocng
+folders="conf ctype dirent env errno exit fcntl internal legacy linux locale malloc malloc/mallocng math
     misc mman multibyte network passwd prng process select setjmp signal stat stdio stdlib string
     temp termios thread time unistd"
 flags="-Os -g0"

@@ -1,6 +1,7 @@
 /* main.c - one executable, by the name that it is called by. */
 #include "boards/linux/device.h"
 #include "boards/linux/fetch.h"
+#include "boards/linux/flash_tool.h"
 #include "boards/linux/maillog.h"
 #include "boards/linux/sendmail.h"
 #include "boards/linux/serverinfo.h"
@@ -23,6 +24,7 @@ static const char usage[] =
     "    poll [ACCOUNT ...]     fetch mail by POP3 (--check, --quiet, --verbose)\n"
     "    serverinfo [HOST]      what a mail server says of itself\n"
     "    config check FILE      read a configuration as this program would\n"
+    "    flash --board NAME ... flash images for boards (create, check, list, verify, extract)\n"
     "    daemon                 take syslog, send what waits, read the mailbox (-f: stay)\n"
     "    console                the device's console; other commands go there too: queue, log,\n"
     "                           mute, ack, history, config show ... (`help` lists them)\n"
@@ -104,6 +106,9 @@ static int command(const char *file, int argc, const char *argv[])
     if (!is_for_everybody(name) && !settings_drop_rights()) {
         print(STDERR_FILENO, "tocsin: the rights of its group cannot be given up\n");
         return EX_OSERR;
+    }
+    if (is(name, "flash")) {
+        return flash_tool(argc - 1, argv + 1);
     }
     if (is(name, "config") && argc == 3 && is(argv[1], "check")) {
         return config_check(argv[2]);

@@ -17,5 +17,4 @@ if(CMAKE_C_COMPILER_ID STREQUAL GNU)
   add_link_options(-flto-partition=one)
 endif()
 add_compile_options(${code})
-add_link_options(${code} -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack,--build-id=none
-                 -Wl,-Map=${CMAKE_BINARY_DIR}/tocsin.map)
+add_link_options(${code} -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack,--build-id=none)

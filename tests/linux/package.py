@@ -92,6 +92,56 @@ def install(folder):
     run("tools/install.sh", PROGRAM, environment={**environment, "FORCE": "1"})
 
 
+def flash(folder):
+    """Images for boards: what fits into this program, and not into the device, is refused by the device's tool."""
+    target = folder / "root"
+    run("tools/install.sh", PROGRAM, environment={"DESTDIR": str(target), "PREFIX": "/usr"})
+    program = target / "usr/bin/tocsin"
+    boards = sorted(path.parent.name for path in (ROOT / "boards").glob("*/board.cmake"))
+    said = run(program, "flash", "--board", "list")
+    expect(said.splitlines() == [f"{board}: {target}/usr/bin/tocsin-flash-{board}" for board in boards], said)
+    conf, image = folder / "device.conf", folder / "flash.img"
+    text = ("mailhub = smtp.example.com\nauth_user = device\nauth_pass = its password\nroot = you@example.com\n"
+            "from = device@example.com\n")
+    authority = folder / "ca.pem"
+    run(need("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "9",
+        "-subj", "/CN=an authority", "-keyout", folder / "key.pem", "-out", authority)
+    for board in boards:
+        words = [program, "flash", f"--board={board}"]
+        conf.write_text(text + authority.read_text())
+        conf.chmod(0o600)
+        image.unlink(missing_ok=True)
+        said = run(*words, "create", conf, image)
+        expect(f"created for {board}" in said, said)
+        expect(run(*words, "create", conf, image).count("updated"), "an image that there is")
+        expect("smtp.example.com" in run(*words, "list", image), "list")
+        run(*words, "verify", image)
+        run(*words, "extract", image, folder / board)
+        expect("mailhub = smtp.example.com" in (folder / board / "configuration-1.conf").read_text(), "extract")
+        long = f"{'a' * 60}.{'b' * 60}.example.com"
+        conf.write_text(text.replace("smtp.example.com", long) + authority.read_text())
+        said = run(*words, "create", conf, image, code=None)
+        expect(f"{conf}:1" in said and "updated" not in said, said)
+        expect(said == run(target / f"usr/bin/tocsin-flash-{board}", "create", conf, image, code=None), "as the tool")
+        conf.write_text(text.replace("smtp.example.com", long))
+        run(program, "config", "check", conf)
+        # Damage is found, with the tool's own status.
+        bytes_of = bytearray(image.read_bytes())
+        place = bytes_of.index(b"smtp.example.com")
+        bytes_of[place:place + 16] = bytes(16)
+        image.write_bytes(bytes_of)
+        run(*words, "verify", image, code=1)
+    run(program, "flash", code=64)
+    expect(boards[0] in run(program, "flash", "--board", "nothing", "list", image, code=64), "the boards are named")
+    run(program, "flash", "--board", f"../bin/{boards[0]}", "list", image, code=64)
+    (target / f"usr/bin/tocsin-flash-{boards[0]}").rename(folder / f"tocsin-flash-{boards[0]}")
+    said = run(program, "flash", "--board", boards[0], "check", conf, code=69)
+    expect(f"tocsin-flash-{boards[0]} is not installed" in said, said)
+    conf.write_text(text + authority.read_text())
+    run(program, "flash", "--board", boards[0], "check", conf,
+        environment={"PATH": f"{folder}:{os.environ['PATH']}"})
+
+
 def package(folder):
     """Built twice the same; its fields; the rights of its files; lintian finds nothing."""
     need("dpkg-deb")
@@ -160,7 +210,7 @@ option from_name "It's here"
     expect("daemon" not in text and (folder / "spool").is_dir(), text)
 
 
-CHECKS = [manual_pages, scripts, units, install, package, openwrt]
+CHECKS = [manual_pages, scripts, units, install, flash, package, openwrt]
 
 
 def main():
