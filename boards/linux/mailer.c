@@ -12,6 +12,7 @@
 #define LOG_RCPT_MAX 8
 #define HUBS_MAX 16                               /* Servers of revaliases in one run. */
 #define CLOCK_SET_UNIX_MS UINT64_C(1735689600000) /* 2025: no clock that is set shows less. */
+#define LOCKED_S_MAX 3600                         /* Longer than any one mail should take. */
 #define STATE_MAGIC 0x746f6331u                   /* "toc1" */
 
 void mailer_say(struct mailer *mailer, int severity, const char *line)
@@ -777,6 +778,22 @@ static void mailer_free(struct mailer *mailer)
     free(mailer);
 }
 
+/* Another process sends. One that does so for very long may be stopped, or hang: nobody else can
+ * tell, and no mail would ever leave. */
+static void found_busy(struct mailer *mailer)
+{
+    uint32_t locked_s = spool_locked_s(mailer->params.spool);
+
+    mailer->outcome->busy = true;
+    if (locked_s >= LOCKED_S_MAX) {
+        (void)text_print(mailer->outcome->text, sizeof mailer->outcome->text,
+                         "%s/lock: another process has been sending for %u min; if it is stopped, "
+                         "end it (fuser names it)",
+                         mailer->params.spool->path, (unsigned)(locked_s / 60));
+        mailer_say(mailer, LOG_WARNING, mailer->outcome->text);
+    }
+}
+
 /* Whether there is something that this run has not seen: queued by a call that found us busy, after
  * our last look. */
 static bool more_came(struct mailer *mailer)
@@ -808,8 +825,10 @@ void mailer_run(const struct mailer_params *params, enum mailer_kind kind, const
 
         first = first != 0 ? first : outcome->error;
         if (error < 0) {
-            outcome->busy = error == E_TRANSIENT && runs == 0;
             outcome->error = error == E_TRANSIENT ? 0 : error;
+            if (error == E_TRANSIENT && runs == 0) {
+                found_busy(mailer);
+            }
             break;
         }
         spool_sweep(params->spool);

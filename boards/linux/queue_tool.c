@@ -236,10 +236,11 @@ int sendmail_run_queue(struct sendmail *sendmail)
 
     if (sendmail->options.interval_s == 0) {
         mailer_run(&params, MAILER_ALL, NULL, &outcome);
-        if (outcome.error != 0 && outcome.text[0] != '\0') {
+        if ((outcome.error != 0 || outcome.busy) && outcome.text[0] != '\0') {
             sendmail_say(sendmail, false, outcome.text);
         }
-        return outcome.error == 0 ? EX_OK : EX_TEMPFAIL;
+        return outcome.error == 0 && !(outcome.busy && outcome.text[0] != '\0') ? EX_OK
+                                                                                : EX_TEMPFAIL;
     }
     if (!sendmail->options.verbose && daemon(0, 0) < 0) {
         sendmail_say(sendmail, false, "cannot go into the background");

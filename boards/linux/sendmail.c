@@ -162,7 +162,7 @@ static int answer(struct sendmail *sendmail, const struct submission *submission
         sendmail_say(sendmail, !submission->committed, sentence);
         return outcome->own_code == 550 || outcome->own_code == 553 ? EX_NOUSER : EX_UNAVAILABLE;
     }
-    if (outcome->busy ||
+    if ((outcome->busy && outcome->text[0] == '\0') ||
         (submission->committed && outcome->error == 0 && outcome->text[0] == '\0')) {
         return EX_OK; /* Another call is sending, and takes this mail as well; or it did. */
     }

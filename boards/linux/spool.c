@@ -411,7 +411,21 @@ int spool_lock(struct spool *spool, uint32_t wait_ms)
             waited_ms += 20; /* A signal makes it wait less, never more. */
         }
     }
+    (void)futimens(spool->lock, NULL);
     return 0;
+}
+
+uint32_t spool_locked_s(const struct spool *spool)
+{
+    struct timespec now;
+    struct stat status;
+
+    if (fstat(spool->lock, &status) != 0 || clock_gettime(CLOCK_REALTIME, &now) != 0 ||
+        now.tv_sec <= status.st_mtime) {
+        return 0;
+    }
+    return now.tv_sec - status.st_mtime < INT32_MAX ? (uint32_t)(now.tv_sec - status.st_mtime)
+                                                    : INT32_MAX;
 }
 
 void spool_unlock(struct spool *spool)

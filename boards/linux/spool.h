@@ -156,6 +156,9 @@ MUST_CHECK int spool_drop(struct spool *spool, bool failed, const char *id);
 MUST_CHECK int spool_lock(struct spool *spool, uint32_t wait_ms);
 void spool_unlock(struct spool *spool);
 
+/* For how long the one that sends has been at it, by the clock. */
+uint32_t spool_locked_s(const struct spool *spool);
+
 /* SPOOL/state as a whole, synced where it matters to nobody: it is only a hint. */
 MUST_CHECK int spool_state_read(struct spool *spool, void *out, size_t size);
 MUST_CHECK int spool_state_write(struct spool *spool, const void *bytes, size_t size);

@@ -2,6 +2,7 @@
 """sendmail of the Linux program against real servers, good and hostile, called as other programs call it."""
 import email
 import email.policy
+import fcntl
 import os
 import re
 import resource
@@ -546,6 +547,45 @@ def busy_and_then_broken(case):
     first.stderr.close()
     told = [line for line in evil.commands[-1] if line.startswith("RCPT TO:")]
     case.expect(told[0] == "RCPT TO:<second@b.example>" and len(case.queued()) == 1, f"{told}")
+
+
+@test("stopped-sender")
+def stopped_sender(case):
+    """Who holds the queue for very long is told of: a process that is stopped would hold it for ever."""
+    case.config(case.servers.exim.port("implicit"))
+    case.sendmail("-odq", "-i", case.address, code=0)
+    with open(case.spool / "lock", "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = case.sendmail("-i", case.address, code=0)
+        case.expect(not done.err, done.err)
+        os.utime(case.spool / "lock", (0, time.time() - 7200))
+        done = case.sendmail("-i", case.address, code=0)
+        case.expect("another process" in done.err and "queued" in done.err, done.err)
+        case.expect("another process" in case.call("sendmail", "-q", code=75).err, "-q tells as well")
+    case.call("sendmail", "-q", code=0)
+    case.mails(count=3)
+    case.expect(time.time() - (case.spool / "lock").stat().st_mtime < 60, "whoever sends next begins anew")
+
+
+@test("read-only-spool")
+def read_only_spool(case):
+    """What could not be marked as sent is not sent, again and again."""
+    evil = case.evil([{}])
+    case.config(evil.port, log="off")
+    case.sendmail("-odq", "-i", "a@b.example", code=0)
+    nobody = {"user": 65534, "group": 65534, "extra_groups": []}
+    for path in (case.conf, case.spool, *case.spool.rglob("*")):
+        os.chown(path, 65534, 65534)
+    case.bench.folder.chmod(0o755)
+    case.folder.chmod(0o755)
+    for folder in ("tmp", "queue"):
+        (case.spool / folder).chmod(0o500)
+    done = case.call("sendmail", "-q", code=75, **nobody)
+    case.expect("permission denied" in done.err and not evil.mails and not evil.commands, done.err)
+    for folder in ("tmp", "queue"):
+        (case.spool / folder).chmod(0o700)
+    case.call("sendmail", "-q", code=0, **nobody)
+    case.expect(len(evil.mails) == 1 and not case.queued(), "it left")
 
 
 @test("no-storm")
