@@ -176,7 +176,7 @@ static void tell_outcome(void)
         reply->code = EX_UNAVAILABLE;
     } else {
         reply_complain("alert %u has not left, and is kept in %s: it leaves with the next command, "
-                       "or by `tocsin daemon`: %s",
+                       "by `sendmail -q` or `tocsin daemon`: %s",
                        (unsigned)reply->alert, device.path, why);
         reply->code = EX_OK;
     }

@@ -8,7 +8,8 @@
  *
  * One process at a time has the flash (STATE/device.flash); others reach it through a socket beside
  * it (STATE/control). Without a daemon, a command takes the flash itself, serves others meanwhile,
- * sends what is due, and ends; what has to wait leaves with the next one, or by the daemon.
+ * sends what is due, and ends; what has to wait leaves with the next one, by `sendmail -q`,
+ * or by the daemon.
  */
 #ifndef TOCSIN_BOARDS_LINUX_DEVICE_H
 #define TOCSIN_BOARDS_LINUX_DEVICE_H

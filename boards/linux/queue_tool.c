@@ -1,6 +1,7 @@
 /* queue_tool.c - what a person does with the queue: mailq, -q, newaliases, -bv. */
 #include "boards/linux/sendmail.h"
 
+#include "boards/linux/device.h"
 #include "boards/linux/users.h"
 #include "net/address.h"
 #include "net/posix/link_posix.h"
@@ -10,11 +11,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LINE_BYTES 1024
+#define FLUSH_STEP_MS 50
 
 static void print(const char *line)
 {
@@ -227,6 +230,25 @@ static void sleep_s(uint32_t seconds)
     }
 }
 
+/* Alerts that commands had to leave behind. In a process of its own: signals and descriptors are
+ * others there, and what goes wrong in it does not end the queue runner. */
+static void flush_alerts(struct settings *settings)
+{
+    static const struct timespec pause = {.tv_nsec = FLUSH_STEP_MS * 1000000L};
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        device_flush(settings);
+        _exit(EX_OK);
+    }
+    while (pid > 0 && waitpid(pid, NULL, WNOHANG) == 0) {
+        if (ended) {
+            (void)kill(pid, SIGTERM); /* More than once: it may not have been ready for it. */
+        }
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 int sendmail_run_queue(struct sendmail *sendmail)
 {
     struct mailer_params params = {&sendmail->settings, &sendmail->spool, &sendmail->log,
@@ -239,6 +261,7 @@ int sendmail_run_queue(struct sendmail *sendmail)
         if ((outcome.error != 0 || outcome.busy) && outcome.text[0] != '\0') {
             sendmail_say(sendmail, false, outcome.text);
         }
+        device_flush(&sendmail->settings);
         return outcome.error == 0 && !(outcome.busy && outcome.text[0] != '\0') ? EX_OK
                                                                                 : EX_TEMPFAIL;
     }
@@ -250,6 +273,9 @@ int sendmail_run_queue(struct sendmail *sendmail)
     (void)sigaction(SIGINT, &action, NULL);
     while (!ended) {
         mailer_run(&params, MAILER_DUE, NULL, &outcome);
+        if (!ended) {
+            flush_alerts(&sendmail->settings);
+        }
         sleep_s(sendmail->options.interval_s);
     }
     return EX_OK;

@@ -652,6 +652,51 @@ def spool(case):
     case.stop(popen)
 
 
+@test
+def queue_runner(case):
+    """`sendmail -q` takes along what `tocsin alert` had to leave behind; without any, it makes nothing."""
+    program = case.folder / "sendmail"
+    program.symlink_to(case.servers.program)
+    run_queue = [str(program), "-C", str(case.file), "-q"]
+    done = subprocess.run(run_queue, capture_output=True, text=True, timeout=CALL_S)
+    expect(done.returncode == 0 and done.stderr == "", f"{done.returncode}: {done.stderr}")
+    expect(not case.state.exists(), "a queue runner makes no flash")
+    case.call("alert", "err", "left behind")
+    case.open_way()
+    wait_for(lambda: subprocess.run(run_queue, timeout=CALL_S).returncode or case.waiting() == 0, 10)
+    case.expect_mails("left behind")
+    # -q1s is told to end while a server keeps its alert waiting, which is not lost.
+    evil = Evil(case.bench, case.servers.certificates, [{"GREETING": SILENT}] * 9)
+    case.shut_way()
+    case.call("alert", "err", "left again")
+    case.configure(mailhub=f"{HOST}:{evil.port}")
+    popen = subprocess.Popen([*run_queue[:-1], "-q1s", "-v"], stderr=subprocess.DEVNULL)
+    try:
+        expect(wait_for(lambda: evil.commands, 10), "it asks the server")
+        popen.terminate()
+        expect(popen.wait(20) == 0, f"-q1s ended by {popen.returncode}")
+    finally:
+        evil.close()
+        if popen.poll() is None:
+            popen.kill()
+            popen.wait()
+    case.configure()
+    expect(case.waiting() == 1, "it is not lost")
+    case.open_way()
+    popen = subprocess.Popen([*run_queue[:-1], "-q1s", "-v"], stderr=subprocess.DEVNULL)
+    try:
+        case.expect_mails("left behind", "left again")
+    finally:
+        popen.terminate()
+        popen.wait(20)
+    # Beside a daemon it leaves the flash alone.
+    case.configure()
+    daemon = case.daemon()
+    done = subprocess.run(run_queue, capture_output=True, text=True, timeout=CALL_S)
+    expect(done.returncode == 0 and done.stderr == "", f"{done.returncode}: {done.stderr}")
+    case.stop(daemon)
+
+
 def traced(case, words, *inject):
     """Runs a command under strace with faults; returns (exit code, standard output), -9 for a kill."""
     strace = shutil.which("strace")
