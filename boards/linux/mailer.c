@@ -10,10 +10,9 @@
 #include <unistd.h>
 
 #define LOG_RCPT_MAX 8
-#define HUBS_MAX 16                               /* Servers of revaliases in one run. */
-#define CLOCK_SET_UNIX_MS UINT64_C(1735689600000) /* 2025: no clock that is set shows less. */
-#define LOCKED_S_MAX 3600                         /* Longer than any one mail should take. */
-#define STATE_MAGIC 0x746f6331u                   /* "toc1" */
+#define HUBS_MAX 16             /* Servers of revaliases in one run. */
+#define LOCKED_S_MAX 3600       /* Longer than any one mail should take. */
+#define STATE_MAGIC 0x746f6331u /* "toc1" */
 
 void mailer_say(struct mailer *mailer, int severity, const char *line)
 {
@@ -230,7 +229,7 @@ static void settle_age(struct spool_mail *mail)
 {
     uint64_t unix_ms = posix_unix_ms();
 
-    if (mail->queued_unix_ms < CLOCK_SET_UNIX_MS && unix_ms >= CLOCK_SET_UNIX_MS) {
+    if (mail->queued_unix_ms < MAILER_CLOCK_UNIX_MS && unix_ms >= MAILER_CLOCK_UNIX_MS) {
         mail->queued_unix_ms = unix_ms;
     }
 }
@@ -518,7 +517,7 @@ static int begin(struct mailer *mailer, char *why, size_t why_size)
     uint8_t seed[RANDOM_SEED_BYTES];
 
     random_init(&mailer->random);
-    if (posix_random(seed, sizeof seed) < 0) {
+    if (posix_random(seed, sizeof seed) != 0) {
         (void)text_copy(why, why_size, "the system gives no random numbers");
         return E_CONFIG;
     }

@@ -17,6 +17,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* 2025: no clock that is set shows less. Systems without one that runs on begin with 1970. */
+#define MAILER_CLOCK_UNIX_MS UINT64_C(1735689600000)
+
 enum mailer_kind {
     MAILER_CALL, /* By a call that queued one: what no mail of its own holds back goes too. */
     MAILER_ALL,  /* `-q`: everything, due or not. */

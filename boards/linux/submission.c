@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -323,7 +324,8 @@ int submission_begin(struct submission *submission, const struct submission_para
     message.from_override = config->from_line_override == 1;
     message.domain = params->settings->domain;
     message.message_id = submission->message_id;
-    message.unix_s = posix_unix_ms() / 1000;
+    /* A date of 1970 hides a mail below all others; without one, whoever takes it puts his own. */
+    message.unix_s = posix_unix_ms() >= MAILER_CLOCK_UNIX_MS ? posix_unix_ms() / 1000 : 0;
     message.zone_minutes = zone_minutes((time_t)message.unix_s);
     message.found = header_address;
     message.context = submission;
@@ -445,13 +447,29 @@ void submission_send(struct submission *submission, struct mailer_outcome *outco
 
     if (submission->params.spool != NULL) {
         mailer_run(&params, MAILER_CALL, submission->mail.id, outcome);
+        submission->settled = outcome->own_left || outcome->own_fails || outcome->busy;
     } else {
         mailer_send_now(&params, &submission->mail, submission->fd, outcome);
     }
 }
 
+/* A spool on a router is often in memory, and then a mail in it is less safe than it seems. */
+static void tell_volatile(struct submission *submission)
+{
+    const struct spool *spool = submission->params.spool;
+    char line[SUBMISSION_TEXT_BYTES];
+
+    if (submission->committed && !submission->settled && spool_is_volatile(spool)) {
+        (void)text_print(line, sizeof line,
+                         "%s: kept in %s, which is in memory: it does not survive a power cut",
+                         submission->mail.id, spool->path);
+        maillog_line(submission->params.log, LOG_WARNING, line);
+    }
+}
+
 void submission_end(struct submission *submission)
 {
+    tell_volatile(submission);
     if (submission->params.spool != NULL && !submission->committed) {
         spool_draft_drop(submission->params.spool, &submission->draft);
     }
