@@ -6,6 +6,7 @@
 #include "boards/linux/sendmail.h"
 #include "boards/linux/serverinfo.h"
 #include "boards/linux/settings.h"
+#include "boards/linux/spool.h"
 #include "net/text.h"
 
 #include <errno.h>
@@ -48,6 +49,28 @@ static bool is(const char *word, const char *name)
     return strcmp(word, name) == 0;
 }
 
+/* Nothing is wrong with that, but a person should know. */
+static void tell_volatile(const struct settings *settings)
+{
+    const struct config *config = &settings->config;
+    char sentence[sizeof config->spool + 128];
+
+    if (config->queue && spool_path_is_volatile(config->spool)) {
+        (void)text_print(sentence, sizeof sentence,
+                         "tocsin: spool = %s is in memory: mail that waits there does not survive "
+                         "a power cut",
+                         config->spool);
+        say(NULL, sentence);
+    }
+    if (spool_path_is_volatile(config->state)) {
+        (void)text_print(sentence, sizeof sentence,
+                         "tocsin: state = %s is in memory: alerts that wait there do not survive "
+                         "a power cut",
+                         config->state);
+        say(NULL, sentence);
+    }
+}
+
 static int config_check(const char *file)
 {
     static struct settings settings;
@@ -57,6 +80,7 @@ static int config_check(const char *file)
     }
     print(STDOUT_FILENO, settings.path);
     print(STDOUT_FILENO, ": good\n");
+    tell_volatile(&settings);
     return EX_OK;
 }
 
@@ -129,6 +153,9 @@ static int command(const char *file, int argc, const char *argv[])
     }
     if (is(name, "daemon")) {
         return device_daemon(&settings, argc > 1 && (is(argv[1], "-f") || is(argv[1], "-n")));
+    }
+    if (is(name, "status")) {
+        tell_volatile(&settings);
     }
     return is(name, "console") ? device_console(&settings)
                                : device_words(&settings, (size_t)argc, argv);

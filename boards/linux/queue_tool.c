@@ -133,6 +133,9 @@ static int mailq(struct spool *spool)
         print_line("Failed, kept for you (tocsin mailq retry ID, or drop ID):");
         (void)show_folder(spool, true);
     }
+    if (waiting > 0 && spool_is_volatile(spool)) {
+        print_line("%s is in memory: what waits does not survive a power cut", spool->path);
+    }
     if (waiting == 0 && failed <= 0) {
         print_line("Mail queue is empty");
     } else {

@@ -383,13 +383,35 @@ void spool_close(struct spool *spool)
     }
 }
 
+static bool is_memory(const struct statfs *status)
+{
+    uint32_t type = (uint32_t)status->f_type; /* Its sign is the processor's. */
+
+    return type == 0x01021994 || type == 0x858458F6; /* tmpfs, ramfs: statfs(2). */
+}
+
 bool spool_is_volatile(const struct spool *spool)
 {
-    static const unsigned long kinds[] = {0x01021994, 0x858458F6}; /* tmpfs, ramfs: statfs(2). */
     struct statfs status;
 
-    return fstatfs(spool->folder[SPOOL_TOP], &status) == 0 &&
-           ((unsigned long)status.f_type == kinds[0] || (unsigned long)status.f_type == kinds[1]);
+    return fstatfs(spool->folder[SPOOL_TOP], &status) == 0 && is_memory(&status);
+}
+
+bool spool_path_is_volatile(const char *path)
+{
+    char folder[sizeof((struct spool *)NULL)->path];
+    struct statfs status;
+    char *slash;
+
+    (void)text_copy(folder, sizeof folder, path);
+    while (statfs(folder, &status) < 0) {
+        slash = strrchr(folder, '/');
+        if (errno != ENOENT || slash == NULL || strcmp(folder, "/") == 0) {
+            return false;
+        }
+        slash[slash == folder] = '\0'; /* It would be made in the folder above. */
+    }
+    return is_memory(&status);
 }
 
 /* ---- the lock ---- */

@@ -67,6 +67,9 @@ void spool_close(struct spool *spool);
 /* Whether it is in memory (a router's /var), so that its mails end with the next reboot. */
 bool spool_is_volatile(const struct spool *spool);
 
+/* The same of a folder that is not opened, and perhaps not there yet. */
+bool spool_path_is_volatile(const char *path);
+
 /* ---- a new mail ---- */
 
 struct spool_draft {

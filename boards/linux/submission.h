@@ -58,6 +58,7 @@ struct submission {
     struct spool_draft draft;
     int fd; /* Of the temporary file; -1: none. */
     bool committed;
+    bool settled;                     /* Of the committed mail: it does not wait. */
     int error;                        /* The first; 0: none. */
     const char *notify;               /* Of the recipient in hand. */
     struct submission_list to, again; /* Of the header; of its Resent- fields. */

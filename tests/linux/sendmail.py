@@ -10,6 +10,7 @@ import smtplib
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -219,6 +220,33 @@ def server_away(case):
     case.expect(subjects == ["0", "1", "2", "3"] and not case.queued(), f"{subjects}")
     case.expect(len(tap.conversations) == 1, "over one connection")
     case.expect("Mail queue is empty" in case.mailq(), case.mailq())
+
+
+@test("in-memory")
+def in_memory(case):
+    """A spool that does not survive a power cut is told of where a person looks, and where a mail is left in it."""
+    if not os.access("/dev/shm", os.W_OK) or "tmpfs /dev/shm tmpfs" not in Path("/proc/mounts").read_text():
+        raise Skip("/dev/shm is no tmpfs")
+    warning = "does not survive a power cut"
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        case.spool = Path(folder) / "spool"
+        case.config(case.bench.free_port())
+        done = case.call("tocsin", "config", "check", str(case.conf), code=0)
+        case.expect(f"{case.spool} is in memory" in done.err and warning in done.err, done.err)
+        case.expect("state" not in done.err and not case.spool.exists(), "nothing else is told, and nothing made")
+        case.sendmail("-i", case.address, code=0)
+        case.expect(case.log_text().count(f"{case.queued()[0]}: kept in {case.spool}, which is in memory") == 1,
+                    case.log_text())
+        case.expect(f"{case.spool} is in memory" in case.mailq(), case.mailq())
+        case.config(case.servers.exim.port("implicit"))
+        case.sendmail("-i", case.address, text="Subject: 2\n\nx\n", code=0)
+        case.mails(count=2)
+        case.expect(case.log_text().count(warning) == 1, "a mail that leaves at once is not told of")
+    case.spool = case.folder / "spool"
+    case.config(case.bench.free_port())
+    case.sendmail("-i", case.address, code=0)
+    case.expect(case.log_text().count(warning) == 1 and warning not in case.mailq(), "of a disk nothing is told")
+    case.expect(not case.call("tocsin", "config", "check", str(case.conf), code=0).err, "nor here")
 
 
 @test("no-queue")

@@ -230,13 +230,18 @@ static void test_volatile(void **state)
 
     (void)state;
     assert_false(spool_is_volatile(&spool));
+    assert_false(spool_path_is_volatile("/nowhere/at/all/"));
+    assert_false(spool_path_is_volatile(""));
+    assert_false(spool_path_is_volatile("nowhere"));
     if (access("/dev/shm", W_OK) == 0) {
         char name[] = "/dev/shm/tocsin-spool-XXXXXX";
 
         assert_non_null(mkdtemp(name));
         snprintf(path, sizeof path, "%s/spool", name);
+        assert_true(spool_path_is_volatile(path)); /* Not there yet. */
         assert_int_equal(spool_open(&own, path), 0);
         assert_true(spool_is_volatile(&own));
+        assert_true(spool_path_is_volatile(path));
         spool_close(&own);
         snprintf(path, sizeof path, "rm -r %s", name);
         assert_int_equal(system(path), 0);
