@@ -65,7 +65,7 @@ def stages():
         ("linux-device", "the device on Linux: daemon, alerts, commands",
          [python, "tests/linux/device.py"], 400),
         ("linux-fetch", "mailboxes fetched by POP3 into Maildir, mbox and commands",
-         [python, "tests/linux/fetch.py"], 600),
+         [python, "tests/linux/fetch.py", "--quick"], 600),
         ("linux-callers", "sendmail called by cron, smartd, mdadm, mail programs, git, PHP, logwatch",
          [python, "tests/linux/callers.py"], 400),
         ("linux-faults", "sendmail killed, or refused, at each system call",
