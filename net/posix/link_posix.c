@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #define STAGGER_MS 250         /* RFC 8305 5: Connection Attempt Delay. */
+#define DRY_LOOKS 16           /* For a caller that does not wait by link_posix_wait(). */
 #define CLOSE_MS_MAX 2000      /* For unsent bytes to leave, and the far side to take them. */
 #define CLOSE_UNACKED_MAX 1024 /* So much is left to the kernel: a goodbye is not waited for. */
 #define CLOSE_STEP_MS 10       /* No event tells that the last byte was acknowledged. */
@@ -123,6 +124,8 @@ static bool later(int code)
     return code == EAGAIN || code == EWOULDBLOCK || code == EINTR;
 }
 
+/* A turn of a session asks some ten times, and waits when nothing came: only the first of them asks
+ * the kernel. */
 static void fill(struct link_posix *link)
 {
     ssize_t got;
@@ -130,10 +133,16 @@ static void fill(struct link_posix *link)
     if (link->state != LINK_OPEN || link->rx_at < link->rx_size) {
         return;
     }
+    if (link->rx_dry > 0) {
+        link->rx_dry--;
+        return;
+    }
     got = receive(link);
-    if (got == 0) {
+    if (got < 0 && later(errno)) {
+        link->rx_dry = DRY_LOOKS;
+    } else if (got == 0) {
         link->state = LINK_ENDED;
-    } else if (got < 0 && !later(errno)) {
+    } else if (got < 0) {
         fail(link, open_error_text(errno));
     }
 }
@@ -324,6 +333,7 @@ static void forget(struct link_posix *link)
     close_fd(&link->fd);
     link->tx_at = link->tx_size = 0;
     link->rx_at = link->rx_size = 0;
+    link->rx_dry = 0;
     link->state = LINK_IDLE;
     link->told = LINK_IDLE; /* Whoever closed it knows: link_posix_wait() has no news. */
 }
@@ -609,6 +619,7 @@ void link_posix_wait(struct link_posix *link, bool want_rx, struct pollfd *more,
         memcpy(fds + own, more, count * sizeof *more);
     }
     ready = poll(fds, own + count, timeout_ms);
+    link->rx_dry = 0;
     for (size_t i = 0; i < count; i++) {
         more[i].revents = ready > 0 ? fds[own + i].revents : 0;
     }

@@ -31,6 +31,7 @@ struct link_posix {
     enum link_state told; /* What the caller knows of it. */
     bool connect_told;    /* The caller knows that there were addresses. */
     bool rx_offered;      /* The reader has left what it was woken for. */
+    uint8_t rx_dry;       /* The kernel had nothing: so many looks are left out. */
     uint8_t count;        /* Addresses, */
     uint8_t next;         /* the first that was not tried, */
     uint8_t telling;      /* and how much the worst of their errors tells; 0: no error. */
