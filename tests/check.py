@@ -23,7 +23,7 @@ LOGS = ROOT / "build" / "logs"
 BOARDS = sorted(path.parent.name for path in (ROOT / "boards").glob("*/board.cmake"))
 LINES_SHOWN_MAX = 40
 FAILED_LINES_SHOWN_MAX = 400
-FUZZ_SECONDS = 10
+FUZZ_SECONDS = 5
 COUNTS = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
 
 # Set-up was done by `make check` itself; nothing below may ask the network again.
@@ -58,8 +58,13 @@ def stages():
          [python, "tools/fuzz.py", "--seconds", str(FUZZ_SECONDS)], 600),
         *firmwares,
         ("tools", "host tools build", [*MAKE, "tools"], 600),
+        ("linux", "the static program for two processors, within its size limit",
+         [*MAKE, "linux", "ARCHS=x86_64 mips"], 900),
         ("docs", "pages and tables made by the code are current", [python, "tools/docs.py"], 60),
-        ("linux", "the static program for Linux, within its size limit", [*MAKE, "linux"], 600),
+        ("linux-package", "what is installed, the Debian package, manuals, units",
+         [python, "tests/linux/package.py"], 300),
+        ("linux-cross", "a 32-bit program of the other byte order sends mail under QEMU",
+         [python, "tests/linux/cross.py", "--only", "x86_64.|mips."], 400),
         ("linux-sendmail", "sendmail against real mail servers, good and hostile",
          [python, "tests/linux/sendmail.py"], 400),
         ("linux-device", "the device on Linux: daemon, alerts, commands",

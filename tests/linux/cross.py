@@ -29,7 +29,7 @@ FPU = re.compile(r"\t(?:[ls][wd]x?c1|m[tf]h?c1|[cd]?[tf]c1|bc1[tf]l?|[a-z0-9.]+\
 def binary(arch):
     path = ROOT / "build" / f"linux-{arch}" / "tocsin"
     if not path.is_file():
-        raise AssertionError(f"build/linux-{arch}/tocsin is not built: make linux ARCH={arch}")
+        raise AssertionError(f"build/linux-{arch}/tocsin is not built: make linux ARCH={arch}, or make cross")
     return path
 
 
