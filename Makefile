@@ -43,11 +43,11 @@ cmake_build = tools/cmake-build.sh $(1) '$(2)' $(JOBS) $(3) $(SOURCES)
 export BOARDS BOARD JOBS
 
 .PHONY: help deps sources peers board run check firmware firmwares config tools linux install deb host \
-    fuzz fuzzers bench docs size lint format clean distclean
+    fuzz fuzzers bench bench-linux docs size lint format clean distclean
 
 help: ## this list
 	@echo "Tocsin: mail alerts from bare metal. Targets:"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/    make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/    make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 	    awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 	@echo "Variables:"
 	@echo "    BOARD=$(BOARD)    one of: $(BOARDS)"
@@ -61,7 +61,7 @@ help: ## this list
 	@echo "    ONLY='stage ...'     make check: these stages only (ONLY=list names them)"
 	@echo "    FUZZ=name FUZZ_SECONDS=$(FUZZ_SECONDS)   make fuzz: one target, time for each"
 	@echo "    TOP=20               make size: also the largest functions and objects of each board"
-	@echo "    UPDATE=1             make size, make bench: write their tables into README.md"
+	@echo "    UPDATE=1             make size, bench, bench-linux: write their tables into README.md"
 	@echo "    JOBS=$(JOBS)               parallel compilers"
 
 # ---- set-up: quick and without network when there is nothing to do ----
@@ -161,6 +161,13 @@ docs: firmwares tools ## renew what pages and manuals hold of the code: keys, si
 
 bench: board peers firmware tools ## guest instructions of a whole send and of its parts; what the queue costs
 	@$(PYTHON) tools/bench.py --board $(BOARD) $(if $(UPDATE),--update)
+
+bench-linux: ## the program for Linux beside msmtp, ssmtp, nullmailer, mpop and fetchmail
+ifneq ($(DEPS),no)
+	@$(PYTHON) tools/deps.py packages sources peers linux callers $(DEPS_SOURCES)
+endif
+	@$(MAKE) --no-print-directory linux ARCH=$(ARCH)
+	@$(PYTHON) tools/bench_linux.py --arch $(ARCH) $(if $(UPDATE),--update)
 
 clean: ## remove all products but the fetched sources and servers
 	@find build -mindepth 1 -maxdepth 1 ! -name deps ! -name peers -exec rm -rf {} + 2>/dev/null || true

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The Linux program beside others that do the same, in one run against the same servers.
 
-    bench_linux.py [--update] [--only send|poll]
+    bench_linux.py [--arch ARCH] [--update] [--only send|poll]
 
 Sending: tocsin, msmtp, ssmtp and nullmailer's sender, each with a login over TLS to Exim on loopback, one mail and a
 hundred, with an ECDSA and an RSA chain. Trusted is the system's bundle with the test's root behind it. ssmtp verifies
@@ -42,7 +42,6 @@ from peers.bench import DOMAIN, HOST, PeerError, wait_for  # noqa: E402
 
 BEGIN, END = "<!-- bench-linux:begin -->", "<!-- bench-linux:end -->"
 CALLERS = ROOT / "build" / "peers" / "callers"
-PROGRAM = ROOT / "build" / "linux-x86_64" / "tocsin"
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 LIMIT_S = 900
 CALL_S = 300         # No measurement takes longer.
@@ -122,6 +121,10 @@ class Failure(Exception):
     """A program did not do its work; the text says what it said."""
 
 
+def program_of(arch):
+    return ROOT / "build" / f"linux-{arch}" / "tocsin"
+
+
 def say(text):
     print(f"bench-linux: {text}", file=sys.stderr, flush=True)
 
@@ -145,13 +148,13 @@ class Step:
 class Runner:
     """Runs steps in a folder of its own."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, arch):
         self.folder = folder
         self.starter = folder / "starter"
         source = folder / "starter.c"
         source.write_text(STARTER)
         # musl, since even the start of a static glibc takes more memory than what is to be measured.
-        musl = ROOT / "build" / "musl" / "x86_64"
+        musl = ROOT / "build" / "musl" / arch
         compiler = shlex.split(os.environ.get("CC", "cc"))
         asked = [subprocess.run([*compiler, question], capture_output=True, text=True, check=True).stdout.strip()
                  for question in ("-print-file-name=include", "-print-libgcc-file-name")]
@@ -266,7 +269,7 @@ class Counter(Tap):
 class Benchmark:
     """Servers, and what is measured against them. rows: as far as it has come."""
 
-    def __init__(self, bench):
+    def __init__(self, bench, arch):
         self.bench = bench
         self.certificates = Certificates(bench)
         boxes = ["sent", *(f"b{count}" for count in FILLS)]
@@ -275,7 +278,7 @@ class Benchmark:
         self.exim = Exim(bench, self.dovecot)
         self.folder = bench.folder / "programs"
         self.folder.mkdir()
-        self.runner = Runner(self.folder)
+        self.runner = Runner(self.folder, arch)
         self.bundle = self.folder / "bundle.crt"
         parts = [BUNDLE.read_bytes()] if BUNDLE.exists() else []
         parts += [self.certificates.root(name).read_bytes() for name in ("ecdsa", "rsa")]
@@ -284,7 +287,7 @@ class Benchmark:
         library = CALLERS / "usr" / "lib"
         places = [*library.glob("*-linux-gnu*"), library]
         self.libraries = {"LD_LIBRARY_PATH": ":".join(str(place) for place in places)}
-        self.tocsin = shutil.copy(PROGRAM, self.folder / "tocsin")
+        self.tocsin = shutil.copy(program_of(arch), self.folder / "tocsin")
         self.delivered = 0
 
     def program(self, path):
@@ -499,17 +502,18 @@ def version_of(package):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arch", default=os.uname().machine, help="this machine's, as `make linux` calls it")
     parser.add_argument("--update", action="store_true", help="write README.md's tables")
     parser.add_argument("--only", choices=["send", "poll"])
     options = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     parts = []
     try:
-        for path, target in ((PROGRAM, "make linux"), (CALLERS, "python3 tools/deps.py callers")):
+        for path, target in ((program_of(options.arch), "make linux"), (CALLERS, "python3 tools/deps.py callers")):
             if not path.exists():
                 raise Failure(f"no {path.relative_to(ROOT)}: run `{target}`")
         with Bench("bench-linux", limit_s=LIMIT_S) as bench:
-            work = Benchmark(bench)
+            work = Benchmark(bench, options.arch)
             if options.only != "poll":
                 parts.append(table(["chain", "mails", "program"], work.bench_sending()))
             if options.only != "send":
