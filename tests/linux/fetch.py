@@ -5,7 +5,8 @@
 
 --quick, which `make check` uses, has less of those that take long: a mailbox of 2,000 messages in the place of 10,000
 (many), connections cut (cut_anywhere: every 212th byte in the place of every 53rd), kills at random (killed_maildir,
-killed_mbox: 25 lives each in the place of 120) and at system calls (killed_at_each_call: every fifth). Ends with `N passed, N failed, N skipped`.
+killed_mbox: 25 lives each in the place of 120) and at system calls (killed_at_each_call: every fifth). Ends with
+`N passed, N failed, N skipped`.
 """
 import argparse
 import base64
