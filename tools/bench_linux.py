@@ -321,13 +321,14 @@ class Benchmark:
         ssmtp = self.file(f"ssmtp-{port}.conf", f"mailhub=localhost:{port}\nhostname=box.example.test\nUseTLS=YES\n"
                           f"AuthUser={user}\nAuthPass={password}\nFromLineOverride=YES\n")
         queued = self.file("nullmailer.mail", f"device@{DOMAIN}\nsent@{DOMAIN}\n\n{MAIL}")
-        options = f"host=localhost\nport={port}\nssl\ninsecure\nx509cafile={self.bundle}\nuser={user}\npass={password}\n"
+        options = (f"host=localhost\nport={port}\nssl\ninsecure\nx509cafile={self.bundle}\nuser={user}\n"
+                   f"pass={password}\n")
         return {
             "tocsin": Step([self.tocsin, "sendmail", "-C", tocsin, "-t", "-i"], MAIL),
             "msmtp": Step([self.program("usr/bin/msmtp"), "-C", msmtp, "-t", "-i"], MAIL, environment=self.libraries),
             "ssmtp (verifies nothing)": Step([self.program("usr/sbin/ssmtp"), f"-C{ssmtp}", "-t"], MAIL,
                                              environment=self.libraries),
-            "nullmailer's sender": Step([self.program("usr/lib/nullmailer/smtp")], options + "\n", third=queued,
+            "nullmailer's sender": Step([self.program("usr/lib/nullmailer/smtp")], options, third=queued,
                                         environment={**self.libraries, "HELOHOST": "box.example.test"}),
         }
 
