@@ -14,10 +14,11 @@ Fetching: tocsin poll and mpop into a Maildir, fetchmail (which has none) into `
 messages, all of them new, and then once more with nothing new.
 
 Instructions are callgrind's, without the shell and cat that fetchmail calls; a hundred calls are counted as a hundred
-times one, and 10,000 new messages are not counted. Time is the median of several runs without valgrind, by a small C program that starts the others, from
-before the first to the end of the last. Memory is the largest resident set of a process. Bytes, turns and connections
-are what a proxy on loopback saw, TLS included: a turn is each time that the client spoke after the server had, TCP's
-own is not among them. --update writes the tables into README.md.
+times one, and 10,000 new messages are not counted. Time is the median of several runs (one, of what is slow) without
+valgrind, by a small C program that starts the others, from before the first to the end of the last. Memory is the
+largest resident set of a process. Bytes, turns and connections are what a proxy on loopback saw, TLS included: a turn
+is each time that the client spoke after the server had, TCP's own is not among them. --update writes the tables into
+README.md.
 """
 import argparse
 import os
