@@ -338,7 +338,7 @@ int sendmail_main(const char *name, int argc, const char *argv[])
         sendmail_say(&sendmail, false, sentence);
         error = E_CONFIG;
     }
-    if (error < 0 && sendmail.settings.of_user) {
+    if (error < 0 && (sendmail.settings.of_user || sendmail.settings.stray)) {
         return EX_CONFIG; /* Who wrote it is there to read what was said. */
     }
     open_places(&sendmail);

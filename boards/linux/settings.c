@@ -306,6 +306,7 @@ int settings_load(struct settings *settings, const char *file, settings_say *say
         warn_of_mode(&reading, &settings->config, &stat);
     }
     settle(settings, &reader, home);
+    settings->stray = file != NULL && !config_written(&reader, CONFIG_KEY_spool);
     return error;
 }
 

@@ -20,6 +20,7 @@ struct settings {
     struct config config;
     char path[256]; /* Of the file. */
     bool of_ssmtp;  /* /etc/ssmtp/ssmtp.conf: From is rewritten unless FromLineOverride=YES. */
+    bool stray;     /* Named by -C, and it names no spool: not the system's set-up. */
     bool of_user;   /* The user's own: the program's rights were dropped. */
     char user[64];  /* Who called: login name, or "uid1234". */
     char full_name[128];
