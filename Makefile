@@ -43,7 +43,7 @@ cmake_build = tools/cmake-build.sh $(1) '$(2)' $(JOBS) $(3) $(SOURCES)
 export BOARDS BOARD JOBS
 
 .PHONY: help deps sources peers board run check firmware firmwares config tools linux install deb host \
-    fuzz fuzzers bench bench-linux docs size lint format clean distclean
+    fuzz fuzzers bench bench-linux cross docs size lint format clean distclean
 
 help: ## this list
 	@echo "Tocsin: mail alerts from bare metal. Targets:"
@@ -161,6 +161,13 @@ docs: firmwares tools ## renew what pages and manuals hold of the code: keys, si
 
 bench: board peers firmware tools ## guest instructions of a whole send and of its parts; what the queue costs
 	@$(PYTHON) tools/bench.py --board $(BOARD) $(if $(UPDATE),--update)
+
+cross: ## the program for Linux for every processor, and a mail sent by each under QEMU
+ifneq ($(DEPS),no)
+	@$(PYTHON) tools/deps.py packages sources peers musl cross linux $(DEPS_SOURCES)
+endif
+	@$(MAKE) --no-print-directory DEPS=no linux ARCH=all
+	@$(PYTHON) tests/linux/cross.py
 
 bench-linux: ## the program for Linux beside msmtp, ssmtp, nullmailer, mpop and fetchmail
 ifneq ($(DEPS),no)
