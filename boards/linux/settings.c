@@ -359,7 +359,7 @@ static uint64_t now_ms(void)
 static bool read_output(int fd, uint64_t end_ms, char *out, size_t size)
 {
     size_t length = 0;
-    char sink[64];
+    char sink[64] = "";
 
     for (;;) {
         struct pollfd ready = {.fd = fd, .events = POLLIN};
